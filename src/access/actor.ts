@@ -1,0 +1,32 @@
+import type { Scope } from "../../protocol/scopes.ts";
+
+/** Who is speaking. */
+export type Actor = KeyActor | UserActor;
+
+/** Another program, by an API key. */
+export type KeyActor = {
+  readonly kind: "key";
+  readonly id: number;
+  readonly name: string;
+  readonly scopes: ReadonlySet<Scope>;
+  /** The webhook source that this key speaks for, if it is bound to one. */
+  readonly sourceId: number | undefined;
+};
+
+/** A person, by a token. */
+export type UserActor = {
+  readonly kind: "user";
+  /** The token's subject. */
+  readonly id: string;
+  readonly scopes: ReadonlySet<Scope>;
+};
+
+/** How entries name their actor. */
+export function actorName(actor: Actor): string {
+  return `${actor.kind}:${actor.id}`;
+}
+
+/** Whether the actor may do what the scope stands for. */
+export function hasScope(actor: Actor, scope: Scope): boolean {
+  return actor.scopes.has(scope) || actor.scopes.has("admin");
+}

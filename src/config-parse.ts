@@ -1,0 +1,107 @@
+import type { DbAddress } from "./lib/db.ts";
+
+/** Parsers of option texts. Each throws an `Error` whose message completes the sentence "NAME: …". */
+
+export type Rate = { readonly perSecond: number; readonly burst: number };
+
+export function text(value: string): string {
+  return value;
+}
+
+export function list(value: string): readonly string[] {
+  return value
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+}
+
+export function count(min: number, max: number): (value: string) => number {
+  return (value) => {
+    const number = Number(value);
+    if (!/^\d+$/.test(value) || number < min || number > max) {
+      throw new Error(`must be a whole number from ${min} to ${max}, and "${value}" is not`);
+    }
+    return number;
+  };
+}
+
+export function port(value: string): number {
+  return count(0, 65_535)(value);
+}
+
+/** A port, or undefined for "off". */
+export function portOrOff(value: string): number | undefined {
+  return value === "off" ? undefined : port(value);
+}
+
+export function onOff(value: string): boolean {
+  if (value === "on" || value === "true" || value === "1") return true;
+  if (value === "off" || value === "false" || value === "0") return false;
+  throw new Error(`must be on or off, and "${value}" is neither`);
+}
+
+export function word<T extends string>(words: readonly T[]): (value: string) => T {
+  return (value) => {
+    const found = words.find((item) => item === value.toLowerCase());
+    if (found === undefined) throw new Error(`must be one of ${words.join(", ")}, and "${value}" is not`);
+    return found;
+  };
+}
+
+export function words<T extends string>(allowed: readonly T[]): (value: string) => readonly T[] {
+  return (value) => {
+    const found = list(value).map(word(allowed));
+    if (found.length === 0) throw new Error(`must name at least one of ${allowed.join(", ")}`);
+    return [...new Set(found)];
+  };
+}
+
+/** "100" or "100/500": tokens per second, and how many may be taken at once. */
+export function rate(value: string): Rate {
+  const match = /^(\d+(?:\.\d+)?)(?:\/(\d+))?$/.exec(value);
+  const perSecond = Number(match?.[1]);
+  const burst = match?.[2] === undefined ? Math.ceil(perSecond) : Number(match[2]);
+  if (match === null || perSecond <= 0 || burst < 1) {
+    throw new Error(`must be a rate per second, or rate/burst such as 100/500, and "${value}" is not`);
+  }
+  return { perSecond, burst };
+}
+
+export function secret(minLength: number): (value: string) => string {
+  return (value) => {
+    if (value.length < minLength) throw new Error(`must have at least ${minLength} characters`);
+    return value;
+  };
+}
+
+export function url(value: string): URL {
+  if (!URL.canParse(value)) throw new Error("must be a URL");
+  return new URL(value);
+}
+
+/** A PostgreSQL connection URL. Its password may hold anything, so no error repeats the text. */
+export function databaseUrl(value: string): DbAddress {
+  const wrong = "must look like postgres://user:password@host:5432/name";
+  if (!URL.canParse(value)) throw new Error(wrong);
+  const parsed = new URL(value);
+  if (parsed.protocol !== "postgres:" && parsed.protocol !== "postgresql:") throw new Error(wrong);
+  const host = parsed.searchParams.get("host") ?? decodeURIComponent(parsed.hostname);
+  const database = decodeURIComponent(parsed.pathname.slice(1));
+  if (host === "" || database === "") throw new Error(wrong);
+  const ssl = sslOf(parsed.searchParams.get("sslmode"));
+  return {
+    host,
+    port: parsed.port === "" ? 5432 : Number(parsed.port),
+    user: parsed.username === "" ? "postgres" : decodeURIComponent(parsed.username),
+    database,
+    ...(parsed.password === "" ? {} : { password: decodeURIComponent(parsed.password) }),
+    ...(ssl === undefined ? {} : { ssl }),
+  };
+}
+
+function sslOf(mode: string | null): DbAddress["ssl"] {
+  if (mode === null || mode === "disable" || mode === "prefer" || mode === "allow") return undefined;
+  if (mode === "require" || mode === "no-verify") return { rejectUnauthorized: false };
+  if (mode === "verify-ca" || mode === "verify-full") return { rejectUnauthorized: true };
+  throw new Error(`sslmode must be disable, require or verify-full, and "${mode}" is not`);
+}

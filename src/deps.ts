@@ -1,0 +1,79 @@
+import type { TSchema } from "typebox";
+import type { Scope } from "../protocol/scopes.ts";
+import type { Access } from "./access/access.ts";
+import type { Actor } from "./access/actor.ts";
+import type { Config } from "./config.ts";
+import type { Consumer } from "./eventlog/consumer.ts";
+import type { EventLog } from "./eventlog/eventlog.ts";
+import type { Clock } from "./lib/clock.ts";
+import type { Db } from "./lib/db.ts";
+import type { Logger } from "./lib/logger.ts";
+import type { Metrics } from "./observe/metrics.ts";
+
+/** What the rooms share. Built once in `app.ts`; functions take the `Pick` of it that they need. */
+export type Deps = {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly db: Db;
+  readonly eventlog: EventLog;
+  readonly access: Access;
+  readonly metrics: Metrics;
+};
+
+/** One HTTP request as a module sees it: parsed, validated and, unless the route is open, authenticated. */
+export type RouteRequest<Body = unknown, Query = unknown, Params = unknown> = {
+  readonly actor: Actor | undefined;
+  readonly body: Body;
+  readonly query: Query;
+  readonly params: Params;
+  /** The bytes of the body as they arrived, for signatures; undefined unless the route asks for `keepRawBody`. */
+  readonly rawBody: Buffer | undefined;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly ip: string;
+  readonly requestId: string;
+};
+
+export type RouteResponse = {
+  readonly status: number;
+  /** Serialised by the schema of `responses[status]`; undefined is an empty body. */
+  readonly body?: unknown;
+  /** JSON text that is sent as it is, for hot paths; wins over `body`. */
+  readonly json?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+/** One HTTP route as data. `http/` registers it; the permission matrix and OpenAPI are read from it. */
+export type Route = {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly path: string;
+  /**
+   * The scope an actor needs; `open` for none; `self` when the handler authenticates the request itself
+   * (webhooks signed by their sender).
+   */
+  readonly scope: Scope | "open" | "self";
+  readonly summary: string;
+  readonly tag: string;
+  readonly description?: string;
+  readonly keepRawBody?: boolean;
+  readonly body?: TSchema;
+  readonly query?: TSchema;
+  readonly params?: TSchema;
+  readonly responses: Readonly<Record<number, TSchema>>;
+  readonly handler: (request: RouteRequest) => Promise<RouteResponse>;
+};
+
+/** A periodic job. One process of the cluster runs it (the leader), never twice at the same time. */
+export type Timer = {
+  readonly name: string;
+  readonly everyMs: number;
+  run(): Promise<void>;
+};
+
+/** A capability: what it answers, what it consumes from the log, what it does on the clock. */
+export type Module = {
+  readonly name: string;
+  readonly routes: readonly Route[];
+  readonly consumers: readonly Consumer[];
+  readonly timers: readonly Timer[];
+};

@@ -1,0 +1,35 @@
+import type { Tx } from "../lib/db.ts";
+import type { Entry } from "./eventlog.ts";
+
+/**
+ * A consumer group: its name, what it wants and what it does. The runtime (`runner.ts`) gives it every retained
+ * entry of its types at least once, in order per topic, and moves its checkpoint in the transaction of its effects.
+ */
+export type Consumer = {
+  /** Unique, stable name: it owns the checkpoints. */
+  readonly group: string;
+  /**
+   * `projection`: builds tables through `tx` only, may be replayed.
+   * `reaction`: has outside effects (mail, push, HTTP), at least once, idempotent by (group, entry id), never replayed.
+   */
+  readonly kind: "projection" | "reaction";
+  /** Entry types it handles; others pass by. */
+  readonly types: readonly string[];
+  /** Where a group that has no checkpoint yet begins: the oldest retained entry, or only what comes from now on. */
+  readonly start: "first" | "head";
+  /**
+   * What happens to a topic after one of its entries became a dead letter: `skip` goes on with the next entry,
+   * `quarantine-topic` parks all later ones behind it until it is retried or dropped.
+   */
+  readonly onPoison: "skip" | "quarantine-topic";
+  /** Entries per batch, 1..1000. */
+  readonly batchMax: number;
+  /** Attempts at an entry before it becomes a dead letter. */
+  readonly attemptsMax: number;
+  /**
+   * Handles entries, in log order per topic, from one or several partitions. Effects through `tx` commit together
+   * with the checkpoint. Throwing rolls all of it back: a transient database error is retried without limit,
+   * anything else makes the runtime look for the failing entry by halving the batch.
+   */
+  handle(entries: readonly Entry[], tx: Tx): Promise<void>;
+};

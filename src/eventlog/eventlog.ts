@@ -1,0 +1,141 @@
+import type { Tx } from "../lib/db.ts";
+
+/**
+ * The event log: what every driver promises. `eventlog.contract.ts` is the suite that each driver passes.
+ *
+ * 1. `append` resolves only when the entries are durable. A rejected append is *unknown*: the entries may be in the
+ *    log or not. Sending them again with the same ids is always allowed, and equal ids are one entry.
+ * 2. `partition = murmur2(topic) mod P`; P is fixed for the life of the log.
+ * 3. Within a partition positions only grow (gaps are possible); a reader never sees n and later something below n.
+ * 4. Per topic: if A was acknowledged before B was sent, everyone sees A before B.
+ * 5. `appendIn(tx, entries)`: in the log if and only if `tx` commits, in commit order per topic.
+ * 8. Entries are immutable but for `redact`.
+ * 9. Retention may outrun a reader: it then gets `PositionExpiredError`, never silence.
+ * (Points 6 and 7, groups and failing entries, are the consumer runtime's: `runner.ts`.)
+ */
+export type EventLog = {
+  /** P: partitions are numbered 0..P-1. */
+  readonly partitions: number;
+  readonly capabilities: EventLogCapabilities;
+
+  /**
+   * Appends up to `limits.appendEntries` entries and resolves with their positions, in order, when all are durable.
+   * Not atomic: entries of different partitions may become visible at different moments.
+   * An entry whose id the log already holds (in the dedupe window, `capabilities.dedupeWindow`) is not stored again;
+   * its position is that of the first.
+   * Throws `AppError` `invalid_body` for an entry that breaks a limit (nothing is stored), `overloaded` when the
+   * bounded queue is full (nothing is stored), `unavailable` when durability could not be confirmed in time (unknown).
+   */
+  append(entries: readonly NewEntry[]): Promise<readonly Position[]>;
+
+  /**
+   * Appends inside the caller's transaction; call it last, it holds the partition's lock until commit.
+   * The positions are valid once `tx` has committed.
+   */
+  appendIn(tx: Tx, entries: readonly NewEntry[]): Promise<readonly Position[]>;
+
+  /**
+   * Up to `limit` entries of one partition with an offset greater than `after`, in order, and `end`: the offset up to
+   * which the answer is complete (>= the last entry's; a reader continues from there).
+   * Throws `PositionExpiredError` when retention has removed entries after `after`.
+   */
+  read(partition: number, after: number, limit: number): Promise<ReadResult>;
+
+  /** The last assigned offset per partition, index = partition; 0 where nothing was ever appended. */
+  heads(): Promise<readonly number[]>;
+
+  /** The last offset that retention has removed, per partition; 0 where all is still there. */
+  tails(): Promise<readonly number[]>;
+
+  /**
+   * Calls `listener` with partitions that may have grown, also when another process appended. A hint to read
+   * sooner, coalesced and lossy; a reader polls as well. Returns the function that ends it.
+   */
+  onGrowth(listener: (growth: readonly PartitionGrowth[]) => void): () => void;
+
+  /**
+   * Replaces the data of entries by a tombstone (`redactedData`), wherever copies of them lie in the log's own tables,
+   * and appends an entry `eventlog.redacted` per topic that names them. Unknown ids are ignored; repeating is harmless.
+   * Resolves with the number of entries changed.
+   */
+  redact(ids: readonly string[], reason: string): Promise<number>;
+
+  /** Stops accepting, waits until what was accepted is durable or has failed, and releases connections. */
+  close(): Promise<void>;
+};
+
+export type EventLogCapabilities = {
+  /** What an acknowledged append survives. */
+  readonly durability: "memory" | "fsync" | "replicated";
+  /** How long equal ids are recognised by the log itself; consumers' unique keys recognise them for ever. */
+  readonly dedupeWindow: string;
+};
+
+/** An opaque place in the log, to be compared only for equality by anyone but the drivers. */
+export type Position = string & { readonly "~position": never };
+
+/** JSON text: serialised once when it enters, parsed only by those who look inside. */
+export type JsonText = string & { readonly "~json": never };
+
+export type NewEntry = {
+  /** Caller-made UUID (v7, or derived from the caller's own key). */
+  readonly id: string;
+  readonly topic: string;
+  readonly type: string;
+  /** Who caused it, as `actorName` writes it (`key:3`, `user:7`, `source:demo`, `system`). */
+  readonly actor: string;
+  readonly data: JsonText;
+  /** W3C trace context of the request that caused it. */
+  readonly trace?: string;
+};
+
+/** An entry as the log returns it. */
+export type Entry = {
+  readonly id: string;
+  readonly partition: number;
+  /** Grows within the partition; internal to the log and its checkpoints. */
+  readonly offset: number;
+  readonly topic: string;
+  readonly type: string;
+  /** When the log accepted it, unix milliseconds by the accepting server's clock. */
+  readonly time: number;
+  readonly actor: string;
+  readonly data: JsonText;
+  readonly trace: string | undefined;
+};
+
+export type ReadResult = { readonly entries: readonly Entry[]; readonly end: number };
+
+export type PartitionGrowth = { readonly partition: number; readonly head: number };
+
+/** The wanted entries were removed by retention: the reader must choose where to go on. */
+export class PositionExpiredError extends Error {
+  override readonly name = "PositionExpiredError";
+  readonly partition: number;
+  /** The last offset that is gone. */
+  readonly tail: number;
+
+  constructor(partition: number, after: number, tail: number) {
+    super(
+      `partition ${partition}: entries after ${after} were asked for, retention has removed all up to ${tail}`,
+    );
+    this.partition = partition;
+    this.tail = tail;
+  }
+}
+
+/** Serialises a value as an entry's data. Throws `TypeError` for what JSON cannot hold. */
+export function jsonText(value: unknown): JsonText {
+  const text = JSON.stringify(value);
+  if (text === undefined) throw new TypeError("an entry's data must be a JSON value");
+  return text as JsonText;
+}
+
+/** The data of an entry. The caller names the type that its entry type promises. */
+export function parseData<T>(entry: Pick<Entry, "data">): T {
+  return JSON.parse(entry.data) as T;
+}
+
+/** What the data of a redacted entry is replaced by. */
+export const redactedData = jsonText({ redacted: true });
+export const redactedType = "eventlog.redacted";

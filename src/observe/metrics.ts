@@ -1,0 +1,94 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+
+/** The Prometheus registry of this process, and the instruments that the rooms share. */
+export type Metrics = {
+  readonly registry: Registry;
+  readonly httpRequests: Counter<"method" | "route" | "status">;
+  readonly httpDuration: Histogram<"method" | "route">;
+  readonly appendedEntries: Counter;
+  readonly appendDuration: Histogram;
+  readonly appendBatchEntries: Histogram;
+  readonly consumedEntries: Counter<"group">;
+  readonly parkedEntries: Counter<"group">;
+  readonly deadLetters: Counter<"group">;
+  readonly messages: Counter<"module">;
+};
+
+const latencyBucketsS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+
+/** Creates a registry of its own, so that several servers can live in one test process. */
+export function createMetrics(options: { readonly process: boolean }): Metrics {
+  const registry = new Registry();
+  if (options.process) collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  return {
+    registry,
+    httpRequests: new Counter({
+      name: "http_requests_total",
+      help: "HTTP requests answered",
+      labelNames: ["method", "route", "status"],
+      registers,
+    }),
+    httpDuration: new Histogram({
+      name: "http_request_duration_seconds",
+      help: "Time from request to answer",
+      labelNames: ["method", "route"],
+      buckets: latencyBucketsS,
+      registers,
+    }),
+    appendedEntries: new Counter({
+      name: "eventlog_appended_entries_total",
+      help: "Entries made durable by this process",
+      registers,
+    }),
+    appendDuration: new Histogram({
+      name: "eventlog_append_duration_seconds",
+      help: "Time from append to durability",
+      buckets: latencyBucketsS,
+      registers,
+    }),
+    appendBatchEntries: new Histogram({
+      name: "eventlog_append_batch_entries",
+      help: "Entries per group commit",
+      buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000],
+      registers,
+    }),
+    consumedEntries: new Counter({
+      name: "eventlog_consumed_entries_total",
+      help: "Entries handled by a group",
+      labelNames: ["group"],
+      registers,
+    }),
+    parkedEntries: new Counter({
+      name: "eventlog_parked_entries_total",
+      help: "Entries parked behind a failing one",
+      labelNames: ["group"],
+      registers,
+    }),
+    deadLetters: new Counter({
+      name: "eventlog_dead_letters_total",
+      help: "Entries given up after the last attempt",
+      labelNames: ["group"],
+      registers,
+    }),
+    messages: new Counter({
+      name: "messages_total",
+      help: "Messages stored",
+      labelNames: ["module"],
+      registers,
+    }),
+  };
+}
+
+export function createGauge(metrics: Metrics, name: string, help: string, collect: () => number): void {
+  metrics.registry.registerMetric(
+    new Gauge({
+      name,
+      help,
+      registers: [],
+      collect() {
+        this.set(collect());
+      },
+    }),
+  );
+}
