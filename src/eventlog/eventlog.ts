@@ -29,10 +29,10 @@ export type EventLog = {
   append(entries: readonly NewEntry[]): Promise<readonly Position[]>;
 
   /**
-   * Appends inside the caller's transaction; call it last, it holds the partition's lock until commit.
-   * The positions are valid once `tx` has committed.
+   * Appends inside the caller's transaction; call it last, it may hold the partition's lock until commit.
+   * Answers no positions: a log outside the database (Kafka) has none before a relay has shipped the entries.
    */
-  appendIn(tx: Tx, entries: readonly NewEntry[]): Promise<readonly Position[]>;
+  appendIn(tx: Tx, entries: readonly NewEntry[]): Promise<void>;
 
   /**
    * Up to `limit` entries of one partition with an offset greater than `after`, in order, and `end`: the offset up to
@@ -59,6 +59,9 @@ export type EventLog = {
    * Resolves with the number of entries changed.
    */
   redact(ids: readonly string[], reason: string): Promise<number>;
+
+  /** Periodic housekeeping, run by one process at a time: opens and removes what retention wants. */
+  maintain(): Promise<void>;
 
   /** Stops accepting, waits until what was accepted is durable or has failed, and releases connections. */
   close(): Promise<void>;

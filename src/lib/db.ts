@@ -1,4 +1,4 @@
-import pg from "pg";
+import { type ClientConfig, type CustomTypesConfig, Pool, type QueryResult, types } from "pg";
 import { StartupError, errorCodeOf, errorMessage } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 
@@ -44,9 +44,6 @@ export type Db = Queryable & {
   close(): Promise<void>;
 };
 
-const int8Oid = 20;
-const jsonOid = 114;
-
 function parseInt8(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value)) throw new RangeError(`bigint ${text} does not fit a JavaScript number`);
@@ -57,16 +54,16 @@ function parseInt8(text: string): number {
  * bigint arrives as a number (offsets and ids stay below 2^53, larger ones throw), `json` as its text: the log's
  * data is passed on far more often than it is looked into.
  */
-export const pgTypes: pg.CustomTypesConfig = {
-  getTypeParser: (oid: number) => {
-    if (oid === int8Oid) return parseInt8;
-    if (oid === jsonOid) return (text: string) => text;
-    return pg.types.getTypeParser(oid);
+export const pgTypes: CustomTypesConfig = {
+  getTypeParser: (oid: Parameters<typeof types.getTypeParser>[0]) => {
+    if (oid === types.builtins.INT8) return parseInt8;
+    if (oid === types.builtins.JSON) return (text: string) => text;
+    return types.getTypeParser(oid);
   },
 };
 
 /** The settings that every connection of this server shares. */
-export function clientConfig(address: DbAddress, applicationName: string): pg.ClientConfig {
+export function clientConfig(address: DbAddress, applicationName: string): ClientConfig {
   return {
     host: address.host,
     port: address.port,
@@ -88,7 +85,7 @@ const statementTimeoutMs = 30_000;
 
 /** Opens the shared pool. It connects on first use; a lost connection is replaced on the next use. */
 export function openDb(address: DbAddress, options: { readonly poolMax: number; readonly log: Logger }): Db {
-  const pool = new pg.Pool({
+  const pool = new Pool({
     ...clientConfig(address, "tidings"),
     max: options.poolMax,
     idleTimeoutMillis: 30_000,
@@ -115,11 +112,11 @@ export function openDb(address: DbAddress, options: { readonly poolMax: number; 
   };
 }
 
-function toResult<R extends Row>(result: pg.QueryResult<R>): DbResult<R> {
+function toResult<R extends Row>(result: QueryResult<R>): DbResult<R> {
   return { rows: result.rows, rowCount: result.rowCount ?? 0 };
 }
 
-async function runTransaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
+async function runTransaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   const callbacks: (() => void)[] = [];
   let broken: Error | undefined;

@@ -1,0 +1,255 @@
+import { limits } from "../../protocol/limits.ts";
+import { AppError } from "../lib/errors.ts";
+import type { NewEntry } from "./eventlog.ts";
+
+/** An entry on its way: where it belongs and whose call it settles. */
+export type QueuedEntry = {
+  readonly entry: NewEntry;
+  readonly partition: number;
+  readonly bytes: number;
+  readonly call: AppendCall;
+  readonly index: number;
+};
+
+/** Makes one batch durable and answers with the offset of each of its entries. May be slow, may reject. */
+export type CommitBatch = (batch: readonly QueuedEntry[], lane: number) => Promise<readonly number[]>;
+
+export type GroupCommitOptions = {
+  readonly lanes: number;
+  readonly queueEntriesMax: number;
+  /** Milliseconds after which a call that is not durable yet is answered `unavailable`: its entries are unknown. */
+  readonly timeoutMs: number;
+  readonly now: () => number;
+};
+
+export const batchEntriesMax = 1_000;
+export const batchBytesMax = 1_048_576;
+export const queueBytesMax = 64 * 1_048_576;
+const sweepEveryMs = 100;
+
+/** One `append` call: settled when the last of its entries is durable, or the first has failed. */
+export class AppendCall {
+  readonly offsets: number[];
+  readonly deadline: number;
+  settled = false;
+  #remaining: number;
+  readonly #resolve: (offsets: readonly number[]) => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(
+    count: number,
+    deadline: number,
+    settle: { resolve: (offsets: readonly number[]) => void; reject: (error: unknown) => void },
+  ) {
+    this.offsets = Array.from({ length: count }, () => 0);
+    this.deadline = deadline;
+    this.#remaining = count;
+    this.#resolve = settle.resolve;
+    this.#reject = settle.reject;
+  }
+
+  succeed(index: number, offset: number): void {
+    this.offsets[index] = offset;
+    if (--this.#remaining > 0 || this.settled) return;
+    this.settled = true;
+    this.#resolve(this.offsets);
+  }
+
+  fail(error: unknown): void {
+    if (this.settled) return;
+    this.settled = true;
+    this.#reject(error);
+  }
+}
+
+type Lane = {
+  readonly number: number;
+  queue: QueuedEntry[];
+  head: number;
+  inFlight: boolean;
+  scheduled: boolean;
+  flight: readonly QueuedEntry[];
+};
+
+/**
+ * Natural group commit: no linger. An idle lane sends what arrived in this turn of the event loop; while a batch is
+ * on its way, the next one gathers. A partition always goes through the same lane, and a lane has one batch on its
+ * way, so the order of calls is the order in the log.
+ */
+export class GroupCommit {
+  readonly #options: GroupCommitOptions;
+  readonly #commit: CommitBatch;
+  readonly #lanes: Lane[];
+  #queuedEntries = 0;
+  #queuedBytes = 0;
+  #sweeper: NodeJS.Timeout | undefined;
+  #closing = false;
+  #idleWaiters: (() => void)[] = [];
+
+  constructor(options: GroupCommitOptions, commit: CommitBatch) {
+    this.#options = options;
+    this.#commit = commit;
+    this.#lanes = Array.from({ length: options.lanes }, (_, number) => ({
+      number,
+      queue: [],
+      head: 0,
+      inFlight: false,
+      scheduled: false,
+      flight: [],
+    }));
+  }
+
+  /** Entries that wait or are on their way. */
+  get pending(): number {
+    return this.#queuedEntries;
+  }
+
+  /** Resolves with the offsets, in order. Throws `overloaded` before anything is queued, `unavailable` when unknown. */
+  append(entries: readonly NewEntry[], partitionOf: (topic: string) => number): Promise<readonly number[]> {
+    if (entries.length === 0) return Promise.resolve([]);
+    if (this.#closing) return Promise.reject(new AppError("draining", { retryAfterS: 1 }));
+    let bytes = 0;
+    for (const entry of entries) bytes += entryBytes(entry);
+    if (
+      this.#queuedEntries + entries.length > this.#options.queueEntriesMax ||
+      this.#queuedBytes + bytes > queueBytesMax
+    ) {
+      return Promise.reject(
+        new AppError("overloaded", { detail: "the event log's queue is full", retryAfterS: 1 }),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      const call = new AppendCall(entries.length, this.#options.now() + this.#options.timeoutMs, {
+        resolve,
+        reject,
+      });
+      for (const [index, entry] of entries.entries()) {
+        const partition = partitionOf(entry.topic);
+        const lane = this.#laneOf(partition);
+        lane.queue.push({ entry, partition, bytes: entryBytes(entry), call, index });
+        this.#schedule(lane);
+      }
+      this.#queuedEntries += entries.length;
+      this.#queuedBytes += bytes;
+      this.#sweeper ??= setInterval(() => this.#sweep(), sweepEveryMs);
+    });
+  }
+
+  /** Refuses new calls and waits until those that were accepted are durable or have timed out. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    if (this.#queuedEntries > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    clearInterval(this.#sweeper);
+  }
+
+  #laneOf(partition: number): Lane {
+    const lane = this.#lanes[partition % this.#lanes.length];
+    if (lane === undefined) throw new Error("a group commit has at least one lane");
+    return lane;
+  }
+
+  #schedule(lane: Lane): void {
+    if (lane.inFlight || lane.scheduled) return;
+    lane.scheduled = true;
+    // After the poll phase: all requests that this turn of the event loop reads join the batch.
+    setImmediate(() => {
+      lane.scheduled = false;
+      void this.#run(lane);
+    });
+  }
+
+  async #run(lane: Lane): Promise<void> {
+    if (lane.inFlight) return;
+    lane.inFlight = true;
+    for (let batch = this.#take(lane); batch.length > 0; batch = this.#take(lane)) {
+      lane.flight = batch;
+      await this.#settle(batch, lane.number);
+      this.#release(batch);
+    }
+    lane.flight = [];
+    lane.inFlight = false;
+  }
+
+  /** The next batch: whole entries of calls that still wait, up to the bounds. */
+  #take(lane: Lane): QueuedEntry[] {
+    const batch: QueuedEntry[] = [];
+    let bytes = 0;
+    while (lane.head < lane.queue.length && batch.length < batchEntriesMax) {
+      const item = lane.queue[lane.head];
+      if (item === undefined || (batch.length > 0 && bytes + item.bytes > batchBytesMax)) break;
+      lane.head++;
+      if (item.call.settled) {
+        this.#release([item]);
+        continue;
+      }
+      bytes += item.bytes;
+      batch.push(item);
+    }
+    if (lane.head === lane.queue.length) {
+      lane.queue = [];
+      lane.head = 0;
+    } else if (lane.head > batchEntriesMax * 4) {
+      lane.queue = lane.queue.slice(lane.head);
+      lane.head = 0;
+    }
+    return batch;
+  }
+
+  /** Commits a batch; one that is refused for what it holds is halved until the guilty entries stand alone. */
+  async #settle(batch: readonly QueuedEntry[], lane: number): Promise<void> {
+    try {
+      const offsets = await this.#commit(batch, lane);
+      for (const [i, item] of batch.entries()) item.call.succeed(item.index, offsets[i] ?? 0);
+    } catch (error) {
+      const [only] = batch;
+      if (batch.length === 1 && only !== undefined) {
+        only.call.fail(error);
+        return;
+      }
+      if (error instanceof AppError) {
+        for (const item of batch) item.call.fail(error);
+        return;
+      }
+      const middle = batch.length >> 1;
+      await this.#settle(batch.slice(0, middle), lane);
+      await this.#settle(batch.slice(middle), lane);
+    }
+  }
+
+  #release(items: readonly QueuedEntry[]): void {
+    for (const item of items) this.#queuedBytes -= item.bytes;
+    this.#queuedEntries -= items.length;
+    if (this.#queuedEntries > 0) return;
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+    for (const wake of this.#idleWaiters.splice(0)) wake();
+  }
+
+  /** Calls wait in order of their deadlines, so looking stops at the first that may still wait. */
+  #sweep(): void {
+    const now = this.#options.now();
+    for (const lane of this.#lanes) {
+      for (const item of lane.flight) expire(item, now);
+      for (let i = lane.head; i < lane.queue.length; i++) {
+        const item = lane.queue[i];
+        if (item === undefined || !expire(item, now)) break;
+      }
+    }
+  }
+}
+
+function expire(item: QueuedEntry, now: number): boolean {
+  if (item.call.deadline > now) return item.call.settled;
+  item.call.fail(
+    new AppError("unavailable", {
+      detail: "the message could not be made durable in time; send it again",
+      retryAfterS: 1,
+    }),
+  );
+  return true;
+}
+
+/** What an entry counts for in the bounds: its text, at the most 3 bytes a unit, and its keys. */
+function entryBytes(entry: NewEntry): number {
+  return Math.min(entry.data.length * 2, limits.entryDataBytes) + entry.topic.length + 128;
+}

@@ -1,0 +1,136 @@
+import type { Client } from "pg";
+import type { DbAddress } from "../lib/db.ts";
+import type { Logger } from "../lib/logger.ts";
+import { Session } from "../lib/session.ts";
+import type { PartitionGrowth } from "./eventlog.ts";
+
+export const notifyEveryMs = 10;
+export const pollIdleMs = 1_000;
+export const pollBusyMs = 50;
+const channel = "eventlog";
+
+export type GrowthOptions = {
+  readonly address: DbAddress;
+  readonly log: Logger;
+  /** LISTEN/NOTIFY beside the poll; off where sessions are not one's own (a transaction-mode pooler). */
+  readonly notify: boolean;
+  /** Tells this process's own notices from those of others. */
+  readonly node: string;
+};
+
+/**
+ * Tells readers that partitions have grown. Own appends: at once, in memory. Other processes: NOTIFY after the
+ * commit, never inside it (it would serialise all commits), at most one per 10 ms, and a poll behind it, since a
+ * notice can be lost. Everything here is a hint; the read from the checkpoint is the truth.
+ */
+export class Growth {
+  readonly #options: GrowthOptions;
+  readonly #session: Session;
+  readonly #listeners = new Set<(growth: readonly PartitionGrowth[]) => void>();
+  readonly #known = new Map<number, number>();
+  readonly #unsent = new Map<number, number>();
+  #notifyTimer: NodeJS.Timeout | undefined;
+  #pollTimer: NodeJS.Timeout | undefined;
+  #pollMs = pollBusyMs;
+  #closed = false;
+
+  constructor(options: GrowthOptions) {
+    this.#options = options;
+    this.#session = new Session(options.address, {
+      name: "growth",
+      log: options.log,
+      statementTimeoutMs: 5_000,
+      ...(options.notify ? { onConnect: (client: Client) => this.#listen(client) } : {}),
+    });
+  }
+
+  /** The highest offset that this process has heard of; 0 if none. */
+  known(partition: number): number {
+    return this.#known.get(partition) ?? 0;
+  }
+
+  subscribe(listener: (growth: readonly PartitionGrowth[]) => void): () => void {
+    this.#listeners.add(listener);
+    this.#startPolling();
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** This process has appended: tells its own readers now and the others soon. */
+  appended(growth: readonly PartitionGrowth[]): void {
+    this.#emit(growth);
+    if (!this.#options.notify || this.#closed) return;
+    for (const { partition, head } of growth) {
+      this.#unsent.set(partition, Math.max(head, this.#unsent.get(partition) ?? 0));
+    }
+    this.#notifyTimer ??= setTimeout(() => void this.#sendNotice(), notifyEveryMs);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#pollTimer);
+    clearTimeout(this.#notifyTimer);
+    this.#listeners.clear();
+    await this.#session.close();
+  }
+
+  #emit(growth: readonly PartitionGrowth[]): void {
+    const news = growth.filter(({ partition, head }) => head > this.known(partition));
+    if (news.length === 0) return;
+    for (const { partition, head } of news) this.#known.set(partition, head);
+    for (const listener of this.#listeners) listener(news);
+  }
+
+  async #sendNotice(): Promise<void> {
+    this.#notifyTimer = undefined;
+    const text = [...this.#unsent].map(([partition, head]) => `${partition}:${head}`).join(",");
+    this.#unsent.clear();
+    try {
+      await this.#session.query({
+        text: "select pg_notify($1, $2)",
+        values: [channel, `${this.#options.node} ${text}`],
+      });
+    } catch (error) {
+      this.#options.log.debug({ err: error }, "growth notice lost; other processes will poll");
+    }
+  }
+
+  async #listen(client: Client): Promise<void> {
+    client.on("notification", ({ payload }) => {
+      const [node, list] = (payload ?? "").split(" ");
+      if (node === this.#options.node || list === undefined) return;
+      this.#emit(
+        list.split(",").map((item) => {
+          const [partition, head] = item.split(":");
+          return { partition: Number(partition), head: Number(head) };
+        }),
+      );
+    });
+    await client.query(`listen ${channel}`);
+  }
+
+  #startPolling(): void {
+    if (this.#pollTimer !== undefined || this.#closed) return;
+    this.#pollTimer = setTimeout(() => void this.#poll(), this.#pollMs);
+  }
+
+  /** Seldom while notices arrive; without them often after growth, and ever more seldom while nothing happens. */
+  async #poll(): Promise<void> {
+    const before = new Map(this.#known);
+    try {
+      const { rows } = await this.#session.query<{ part: number; head: number }>({
+        name: "growth_poll",
+        text: "select part, next_offset - 1 as head from eventlog_partition",
+      });
+      this.#emit(rows.map(({ part, head }) => ({ partition: part, head })));
+    } catch (error) {
+      this.#options.log.debug({ err: error }, "growth poll failed");
+    }
+    const grown = [...this.#known].some(([partition, head]) => head !== before.get(partition));
+    if (this.#options.notify) this.#pollMs = pollIdleMs;
+    else this.#pollMs = grown ? pollBusyMs : Math.min(this.#pollMs * 2, pollIdleMs);
+    this.#pollTimer = undefined;
+    if (this.#listeners.size > 0) this.#startPolling();
+  }
+}

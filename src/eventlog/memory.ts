@@ -1,0 +1,143 @@
+import { uuidv7 } from "../../protocol/ids.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Tx } from "../lib/db.ts";
+import { checkEntries } from "./check-entries.ts";
+import {
+  type Entry,
+  type EventLog,
+  type EventLogCapabilities,
+  type NewEntry,
+  type PartitionGrowth,
+  type Position,
+  PositionExpiredError,
+  type ReadResult,
+  jsonText,
+  redactedData,
+  redactedType,
+} from "./eventlog.ts";
+import { partitionOf } from "./murmur2.ts";
+import { formatPosition } from "./position.ts";
+
+/**
+ * The log in the memory of one process: for tests, and as the shape of a log that lies outside the database (its
+ * `appendIn` can only publish after the commit). Nothing survives the process.
+ */
+export class MemoryEventLog implements EventLog {
+  readonly partitions: number;
+  readonly capabilities: EventLogCapabilities = { durability: "memory", dedupeWindow: "for ever" };
+  readonly #clock: Clock;
+  readonly #partitions: { entries: Entry[]; tail: number; head: number }[];
+  readonly #places = new Map<string, { partition: number; offset: number }>();
+  readonly #listeners = new Set<(growth: readonly PartitionGrowth[]) => void>();
+
+  constructor(options: { readonly partitions: number; readonly clock: Clock }) {
+    this.partitions = options.partitions;
+    this.#clock = options.clock;
+    this.#partitions = Array.from({ length: options.partitions }, () => ({ entries: [], tail: 0, head: 0 }));
+  }
+
+  async append(entries: readonly NewEntry[]): Promise<readonly Position[]> {
+    checkEntries(entries);
+    // Callers must not see their entries durable in the same turn: no real log is that fast.
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.#store(entries);
+  }
+
+  // oxlint-disable-next-line require-await -- refusals must reject, not throw
+  async appendIn(tx: Tx, entries: readonly NewEntry[]): Promise<void> {
+    checkEntries(entries);
+    tx.afterCommit(() => {
+      this.#store(entries);
+    });
+  }
+
+  // oxlint-disable-next-line require-await -- refusals must reject, not throw
+  async read(partition: number, after: number, limit: number): Promise<ReadResult> {
+    const { entries, tail, head } = this.#partition(partition);
+    if (after < tail) throw new PositionExpiredError(partition, after, tail);
+    const found = entries.slice(after - tail, after - tail + limit);
+    return {
+      entries: found,
+      end: found.length === limit ? (found.at(-1)?.offset ?? after) : Math.max(head, after),
+    };
+  }
+
+  heads(): Promise<readonly number[]> {
+    return Promise.resolve(this.#partitions.map(({ head }) => head));
+  }
+
+  tails(): Promise<readonly number[]> {
+    return Promise.resolve(this.#partitions.map(({ tail }) => tail));
+  }
+
+  onGrowth(listener: (growth: readonly PartitionGrowth[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  redact(ids: readonly string[], reason: string): Promise<number> {
+    const byTopic = new Map<string, string[]>();
+    for (const id of ids) {
+      const place = this.#places.get(id);
+      if (place === undefined) continue;
+      const { entries, tail } = this.#partition(place.partition);
+      const index = place.offset - tail - 1;
+      const entry = entries[index];
+      if (entry === undefined || entry.data === redactedData || entry.type === redactedType) continue;
+      entries[index] = { ...entry, data: redactedData };
+      byTopic.set(entry.topic, [...(byTopic.get(entry.topic) ?? []), id]);
+    }
+    this.#store(
+      [...byTopic].map(([topic, entryIds]) => ({
+        id: uuidv7(),
+        topic,
+        type: redactedType,
+        actor: "system",
+        data: jsonText({ entry_ids: entryIds, reason }),
+      })),
+    );
+    return Promise.resolve([...byTopic.values()].reduce((sum, found) => sum + found.length, 0));
+  }
+
+  /** Removes a partition's entries up to an offset, as retention does. */
+  expire(partition: number, upTo: number): void {
+    const place = this.#partition(partition);
+    place.entries.splice(0, upTo - place.tail);
+    place.tail = Math.max(place.tail, upTo);
+  }
+
+  maintain(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.#listeners.clear();
+    return Promise.resolve();
+  }
+
+  #partition(number: number): { entries: Entry[]; tail: number; head: number } {
+    const found = this.#partitions[number];
+    if (found === undefined) throw new RangeError(`the log has no partition ${number}`);
+    return found;
+  }
+
+  #store(entries: readonly NewEntry[]): Position[] {
+    const heads = new Map<number, number>();
+    const positions = entries.map((entry) => {
+      const partition = partitionOf(entry.topic, this.partitions);
+      const known = this.#places.get(entry.id);
+      if (known?.partition === partition) return formatPosition({ generation: 1, ...known });
+      const place = this.#partition(partition);
+      const offset = ++place.head;
+      place.entries.push({ ...entry, partition, offset, time: this.#clock.now(), trace: entry.trace });
+      this.#places.set(entry.id, { partition, offset });
+      heads.set(partition, offset);
+      return formatPosition({ generation: 1, partition, offset });
+    });
+    const growth = [...heads].map(([partition, head]) => ({ partition, head }));
+    if (growth.length > 0) for (const listener of this.#listeners) listener(growth);
+    return positions;
+  }
+}

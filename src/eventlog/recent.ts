@@ -1,0 +1,71 @@
+import type { Entry } from "./eventlog.ts";
+
+/**
+ * The newest entries of each partition that this process appended itself, so that readers in the same process need
+ * not ask the database for what just passed through. A ring without holes: whatever would leave one empties it.
+ */
+export class RecentEntries {
+  readonly #rings = new Map<number, Ring>();
+  readonly #entriesMax: number;
+  readonly #bytesMax: number;
+
+  /** Bounds per partition. */
+  constructor(options: { readonly entriesMax: number; readonly bytesMax: number }) {
+    this.#entriesMax = options.entriesMax;
+    this.#bytesMax = options.bytesMax;
+  }
+
+  /** Adds entries of one partition that lie in the log without a hole from `entries[0].offset` on. */
+  add(partition: number, entries: readonly Entry[]): void {
+    const first = entries[0];
+    if (first === undefined) return;
+    let ring = this.#rings.get(partition);
+    if (ring === undefined || ring.end + 1 !== first.offset) {
+      ring = { start: first.offset, end: first.offset - 1, bytes: 0, entries: [], head: 0 };
+      this.#rings.set(partition, ring);
+    }
+    for (const entry of entries) {
+      ring.entries.push(entry);
+      ring.bytes += entry.data.length * 2 + entryOverheadBytes;
+      ring.end = entry.offset;
+    }
+    this.#trim(ring);
+  }
+
+  /**
+   * Up to `limit` entries after `after`, at least one; undefined when the next one is not here. Only the database
+   * knows whether there is a next one at all: others append too.
+   */
+  read(partition: number, after: number, limit: number): readonly Entry[] | undefined {
+    const ring = this.#rings.get(partition);
+    if (ring === undefined || after + 1 < ring.start || after >= ring.end) return undefined;
+    const from = ring.head + (after + 1 - ring.start);
+    return ring.entries.slice(from, from + limit);
+  }
+
+  /** Forgets a partition, or all: what lies in the log may no longer be what was kept here. */
+  clear(partition?: number): void {
+    if (partition === undefined) this.#rings.clear();
+    else this.#rings.delete(partition);
+  }
+
+  #trim(ring: Ring): void {
+    while (ring.end - ring.start + 1 > this.#entriesMax || ring.bytes > this.#bytesMax) {
+      const oldest = ring.entries[ring.head];
+      if (oldest === undefined) break;
+      ring.bytes -= oldest.data.length * 2 + entryOverheadBytes;
+      ring.head++;
+      ring.start++;
+    }
+    if (ring.head > this.#entriesMax) {
+      ring.entries = ring.entries.slice(ring.head);
+      ring.head = 0;
+    }
+  }
+}
+
+/** What an entry costs beside its data, roughly. */
+const entryOverheadBytes = 400;
+
+/** `entries[head]` has offset `start`; the last one has offset `end`. */
+type Ring = { start: number; end: number; bytes: number; entries: Entry[]; head: number };

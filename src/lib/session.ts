@@ -1,0 +1,93 @@
+import { Client, type QueryConfig, type QueryResult } from "pg";
+import { type DbAddress, type Row, clientConfig, isTransientDbError } from "./db.ts";
+import type { Logger } from "./logger.ts";
+
+export type SessionOptions = {
+  readonly name: string;
+  readonly log: Logger;
+  /** Several statements on the way at once; a failing one does not stop those behind it. */
+  readonly pipeline?: boolean;
+  readonly statementTimeoutMs?: number;
+  /** Runs on every new connection, before anything else. */
+  readonly onConnect?: (client: Client) => Promise<void>;
+};
+
+/**
+ * One database connection of one's own, opened on first use and replaced when it breaks. It never retries a
+ * statement: whether the lost one took effect is the caller's question.
+ */
+export class Session {
+  readonly #address: DbAddress;
+  readonly #options: SessionOptions;
+  #client: Promise<Client> | undefined;
+  #closed = false;
+
+  constructor(address: DbAddress, options: SessionOptions) {
+    this.#address = address;
+    this.#options = options;
+  }
+
+  /** Whether a connection stands, as far as this side knows. */
+  get connected(): boolean {
+    return this.#client !== undefined;
+  }
+
+  /** Connects if need be. Rejects with the connection's error. */
+  connect(): Promise<Client> {
+    if (this.#closed) return Promise.reject(new Error("Client was closed"));
+    this.#client ??= this.#open();
+    return this.#client;
+  }
+
+  async query<R extends Row>(query: QueryConfig): Promise<QueryResult<R>> {
+    const client = await this.connect();
+    try {
+      return await client.query<R>(query);
+    } catch (error) {
+      if (isTransientDbError(error)) this.#drop(client);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const client = await this.#client?.catch(() => undefined);
+    this.#client = undefined;
+    await client?.end().catch(() => undefined);
+  }
+
+  async #open(): Promise<Client> {
+    const timeoutMs = this.#options.statementTimeoutMs ?? 30_000;
+    const client = new Client({
+      ...clientConfig(this.#address, `tidings ${this.#options.name}`),
+      pipeline: this.#options.pipeline ?? false,
+      statement_timeout: timeoutMs,
+      query_timeout: timeoutMs + 5_000,
+    });
+    client.on("error", (error) => {
+      this.#options.log.warn({ err: error, session: this.#options.name }, "database session lost");
+      this.#drop(client);
+    });
+    client.on("end", () => this.#drop(client));
+    try {
+      await client.connect();
+      await this.#options.onConnect?.(client);
+      return client;
+    } catch (error) {
+      this.#client = undefined;
+      client.end().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  #drop(client: Client): void {
+    const current = this.#client;
+    void current?.then(
+      (connected) => {
+        if (connected === client && this.#client === current) this.#client = undefined;
+      },
+      () => undefined,
+    );
+    client.end().catch(() => undefined);
+  }
+}
