@@ -1,0 +1,49 @@
+import type { DbAddress } from "../lib/db.ts";
+import type { Logger } from "../lib/logger.ts";
+import { Session } from "../lib/session.ts";
+
+/** The advisory lock that the leader's session holds. */
+const leaderLock = 7_319_204_553;
+
+/**
+ * Elects one process of the cluster for what must not run twice at the same time. The lock lives in a session of its
+ * own: it is free again the moment that the process or its connection is gone.
+ */
+export class Leader {
+  readonly #session: Session;
+  #held = false;
+
+  constructor(address: DbAddress, log: Logger) {
+    this.#session = new Session(address, {
+      name: "leader",
+      log,
+      statementTimeoutMs: 5_000,
+      onConnect: (client) => {
+        client.on("end", () => {
+          this.#held = false;
+        });
+        return Promise.resolve();
+      },
+    });
+  }
+
+  /** Whether this process leads right now; tries to become the leader when nobody is. */
+  async leads(): Promise<boolean> {
+    if (this.#held && this.#session.connected) {
+      // A dead connection shows itself only when it is used.
+      await this.#session.query({ text: "select 1" });
+      return true;
+    }
+    const { rows } = await this.#session.query<{ locked: boolean }>({
+      text: "select pg_try_advisory_lock($1) as locked",
+      values: [leaderLock],
+    });
+    this.#held = rows[0]?.locked ?? false;
+    return this.#held;
+  }
+
+  async close(): Promise<void> {
+    this.#held = false;
+    await this.#session.close();
+  }
+}
