@@ -1,5 +1,13 @@
-import type { Scope } from "../../protocol/scopes.ts";
+import { createHash, hash, randomBytes } from "node:crypto";
+import { limits } from "../../protocol/limits.ts";
+import { type Scope, isScope, scopes } from "../../protocol/scopes.ts";
+import type { Clock } from "../lib/clock.ts";
+import { type Db, type Row, isTransientDbError } from "../lib/db.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { KeyActor } from "./actor.ts";
+import { AnswerCache } from "./api-key-cache.ts";
+import { ApiKeyUsage } from "./api-key-usage.ts";
 
 export type ApiKey = {
   readonly id: number;
@@ -30,3 +38,156 @@ export type ApiKeys = {
   /** The actor behind a key, or undefined when it is unknown, expired or revoked. */
   verify(secret: string): Promise<KeyActor | undefined>;
 };
+
+/** The keys as `app.ts` holds them: it also says when their usage is written. */
+export type OwnedApiKeys = ApiKeys & {
+  /** Writes when keys were last used; for a timer. Never rejects. */
+  flushUsage(): Promise<void>;
+  /** Writes what is left. Call it before the database closes. */
+  close(): Promise<void>;
+};
+
+export const apiKeyPrefix = "tdk_";
+const keyPattern = /^tdk_[A-Za-z0-9_-]{43}$/;
+const secretBytes = 32;
+const hintLength = 10;
+
+/** What one look-up found. Expiry is judged at each use, since an answer lives on in the cache. */
+type FoundKey = { readonly actor: KeyActor; readonly expiresAtMs: number };
+
+/**
+ * API keys: `tdk_` and 256 random bits as base64url. The table holds SHA-256 of the whole key: against 256 random
+ * bits guessing is hopeless, so a slow password hash would add only cost. A key is looked up by its hash, and no
+ * comparison with a stored secret takes place whose time could tell anything.
+ */
+export function createApiKeys(deps: {
+  readonly db: Pick<Db, "query">;
+  readonly clock: Clock;
+  readonly log: Logger;
+}): OwnedApiKeys {
+  const { db, clock } = deps;
+  const cache = new AnswerCache<FoundKey | undefined>(clock);
+  const usage = new ApiKeyUsage(db, deps.log);
+
+  return {
+    create: (key) => insertKey(db, key, clock.now()),
+    list: async () => {
+      const { rows } = await db.query<KeyRow>(`select ${columns} from access_api_key order by id`);
+      return rows.map(toApiKey);
+    },
+    revoke: async (id) => {
+      const { rows } = await db.query<{ hash: Buffer }>(
+        `update access_api_key set revoked_at = $2
+          where id = $1 and revoked_at is null and (expires_at is null or expires_at > $2)
+          returning hash`,
+        [id, new Date(clock.now())],
+      );
+      for (const row of rows) cache.delete(row.hash.toString("base64"));
+      return rows.length > 0;
+    },
+    verify: async (secret) => {
+      if (!keyPattern.test(secret)) return undefined;
+      // The cache knows keys by their hash too: a heap dump then holds no usable one.
+      const digest = hash("sha256", secret, "base64");
+      const found = await cache.get(digest, () => findKey(db, digest));
+      const now = clock.now();
+      if (found === undefined || found.expiresAtMs <= now) return undefined;
+      usage.note(found.actor.id, now);
+      return found.actor;
+    },
+    flushUsage: () => usage.flush(),
+    close: () => usage.flush(),
+  };
+}
+
+type KeyRow = Row & {
+  readonly id: number;
+  readonly name: string;
+  readonly hint: string;
+  readonly scopes: readonly string[];
+  readonly source_id: number | null;
+  readonly created_at: Date;
+  readonly expires_at: Date | null;
+  readonly revoked_at: Date | null;
+  readonly last_used_at: Date | null;
+};
+
+const columns = "id, name, hint, scopes, source_id, created_at, expires_at, revoked_at, last_used_at";
+
+async function insertKey(db: Pick<Db, "query">, key: NewApiKey, now: number): ReturnType<ApiKeys["create"]> {
+  const name = key.name.trim();
+  refuseUnusable(key, name, now);
+  const secret = apiKeyPrefix + randomBytes(secretBytes).toString("base64url");
+  const { rows } = await db.query<KeyRow>(
+    `insert into access_api_key (name, hint, hash, scopes, source_id, created_at, expires_at)
+     values ($1, $2, $3, $4, $5, $6, $7) returning ${columns}`,
+    [
+      name,
+      secret.slice(0, hintLength),
+      createHash("sha256").update(secret).digest(),
+      [...new Set(key.scopes)],
+      key.sourceId ?? null,
+      new Date(now),
+      key.expiresAt ?? null,
+    ],
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error("insert into access_api_key returned no row");
+  return { key: toApiKey(row), secret };
+}
+
+function refuseUnusable(key: NewApiKey, name: string, now: number): void {
+  const refuse = (field: string, code: string, detail: string): AppError =>
+    new AppError("invalid_body", { detail, fields: [{ pointer: `/${field}`, code, detail }] });
+  if (name === "" || name.length > limits.nameLength || /\p{Cc}/u.test(name)) {
+    throw refuse("name", "length", `The name of a key has 1 to ${limits.nameLength} printable characters`);
+  }
+  if (key.scopes.length === 0 || !key.scopes.every(isScope)) {
+    throw refuse("scopes", "unknown", `A key needs at least one scope of ${Object.keys(scopes).join(", ")}`);
+  }
+  if (key.expiresAt !== undefined && !(key.expiresAt.getTime() > now)) {
+    throw refuse("expires_at", "past", "A key must expire in the future");
+  }
+}
+
+async function findKey(db: Pick<Db, "query">, digest: string): Promise<FoundKey | undefined> {
+  let rows: KeyRow[];
+  try {
+    ({ rows } = await db.query<KeyRow>(
+      `select ${columns} from access_api_key where hash = $1 and revoked_at is null`,
+      [Buffer.from(digest, "base64")],
+      { name: "access_api_key_by_hash" },
+    ));
+  } catch (error) {
+    if (!isTransientDbError(error)) throw error;
+    throw new AppError("unavailable", { retryAfterS: 1, cause: error });
+  }
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  const key = toApiKey(row);
+  return {
+    actor: {
+      kind: "key",
+      id: key.id,
+      name: key.name,
+      scopes: new Set(key.scopes),
+      sourceId: key.sourceId,
+    },
+    expiresAtMs: key.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
+  };
+}
+
+/** Scopes that this version does not know (a newer server beside it made them) grant nothing. */
+function toApiKey(row: KeyRow): ApiKey {
+  return {
+    id: row.id,
+    name: row.name,
+    hint: row.hint,
+    scopes: row.scopes.filter(isScope),
+    sourceId: row.source_id ?? undefined,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at ?? undefined,
+    revokedAt: row.revoked_at ?? undefined,
+    lastUsedAt: row.last_used_at ?? undefined,
+  };
+}

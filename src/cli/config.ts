@@ -1,0 +1,32 @@
+import { loadSettings } from "./settings.ts";
+import { type Verb, jsonOption } from "./verb.ts";
+
+export const config: Verb = {
+  name: "config",
+  summary: "check the configuration and show what is set; secrets are not shown",
+  usage: "",
+  example: "config --example > .env",
+  options: {
+    example: { type: "flag", doc: "print every option with its default, as a file .env" },
+    json: jsonOption,
+  },
+  settings: true,
+  run: async (context, args) => {
+    const { terminal, environment } = context;
+    if (args.flag("example")) {
+      const { envExample } = await import("../config.ts");
+      return terminal.print(envExample().trimEnd());
+    }
+    await context.readConfig();
+    const rows = (await loadSettings()).map(({ env, secret, shownDefault }) => {
+      const set = environment[env]?.trim() ?? "";
+      if (set === "") return { option: env, value: shownDefault, from: "default" };
+      return { option: env, value: secret ? "(secret)" : set, from: "set" };
+    });
+    if (args.flag("json")) return terminal.json(rows);
+    terminal.table(
+      ["option", "value", "from"],
+      rows.map(({ option, value, from }) => [option, value, from]),
+    );
+  },
+};

@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import type { ApiKey } from "../access/api-keys.ts";
+import type { DeadLetterDetail } from "../eventlog/dead-letters.ts";
+import { parseVerbArgs } from "./args.ts";
+import type { Backstage, VerbContext } from "./context.ts";
+import { findVerb } from "./find-verb.ts";
+import { recordStream } from "./recording.ts";
+import { loadSettings } from "./settings.ts";
+import { createTerminal } from "./terminal.ts";
+import { verbs } from "./verbs.ts";
+
+const nowMs = Date.parse("2026-03-01T12:00:00Z");
+const source = { id: 4, name: "demo", scheme: "standard" as const, createdAt: new Date(nowMs) };
+const key: ApiKey = {
+  id: 3,
+  name: "shop",
+  hint: "tdk_abcdef",
+  scopes: ["webhook:write"],
+  sourceId: 4,
+  createdAt: new Date(nowMs),
+  expiresAt: undefined,
+  revokedAt: undefined,
+  lastUsedAt: undefined,
+};
+const letter: DeadLetterDetail = {
+  id: 12,
+  group: "inbox",
+  entryId: "0190-entry",
+  topic: "contact/4/x",
+  type: "inbox.received",
+  time: new Date(nowMs),
+  attempts: 8,
+  error: "no such \u001b[31mcontact",
+  parkedAt: new Date(nowMs),
+  waitingBehind: 2,
+  data: '{"text":"hello"}',
+};
+
+/** Runs a command line against admin objects that record what they are asked. */
+async function run(line: string) {
+  const asked: unknown[] = [];
+  const ask =
+    <T>(name: string, answer: T) =>
+    async (...given: unknown[]): Promise<T> => {
+      asked.push([name, ...given]);
+      return answer;
+    };
+  const backstage = {
+    deps: {
+      clock: { now: () => nowMs },
+      db: { address: { database: "tidings" } },
+      access: {
+        apiKeys: {
+          create: ask("create", { key, secret: "tdk_secret" }),
+          list: async () => [key, { ...key, id: 4, revokedAt: new Date(nowMs) }],
+          revoke: async (id: number) => id === 3,
+        },
+      },
+    },
+    sources: {
+      create: ask("create", { source, secret: "whsec_secret" }),
+      list: async () => [source],
+      rotate: ask("rotate", { secret: "whsec_new" }),
+      remove: async (name: string) => name === "demo",
+    },
+    deadLetters: {
+      list: ask("list", { deadLetters: [letter], next: 11 }),
+      show: ask("show", letter),
+      retry: ask("retry", 5),
+      drop: ask("drop", letter),
+    },
+    consumers: {
+      list: async () => [{ group: "inbox", lagEntries: 10, lagSeconds: 1.6, parked: 1, dead: 2, owners: 1 }],
+      replay: ask("replay", undefined),
+    },
+    [Symbol.asyncDispose]: async () => void asked.push("disposed"),
+    // Only what the verbs touch.
+  } as unknown as Backstage;
+  const [stdout, stderr] = [recordStream(), recordStream()];
+  const context: VerbContext = {
+    terminal: createTerminal({ stdout, stderr, env: {} }),
+    environment: {},
+    readConfig: () => Promise.reject(new Error("not needed")),
+    openBackstage: async () => backstage,
+    startApp: () => Promise.reject(new Error("not needed")),
+  };
+  const found = findVerb(verbs, line.split(" "));
+  assert.ok(found.kind === "verb");
+  const { args } = parseVerbArgs(found.verb, found.rest, await loadSettings());
+  await found.verb.run(context, args);
+  assert.equal(asked.pop(), "disposed", "the database is closed at the end");
+  return { out: stdout.text(), words: stderr.text(), asked };
+}
+
+test("key create prints the key alone on standard output, bound to the named source", async () => {
+  const { out, asked } = await run(
+    "key create shop --scopes webhook:write,inbox:read --source demo --days 30",
+  );
+  assert.equal(out, "tdk_secret\n");
+  const expiresAt = new Date(nowMs + 30 * 86_400_000);
+  const scopes = ["webhook:write", "inbox:read"];
+  assert.deepEqual(asked, [["create", { name: "shop", scopes, sourceId: 4, expiresAt }]]);
+});
+
+test("key create refuses scopes and sources that do not exist, with the nearest one", async () => {
+  await assert.rejects(run("key create x --scopes webhook:wirte"), /Did you mean "webhook:write"\?/);
+  await assert.rejects(run("key create x --scopes admin --source dmeo"), /Did you mean "demo"\?/);
+  await assert.rejects(run("key create x --scopes admin --days 0"), /whole number/);
+});
+
+test("key list shows source and state of each key, or all of it as JSON", async () => {
+  const { out } = await run("key list");
+  assert.match(out, /3 {2}shop {2}tdk_abcdef… {2}webhook:write {2}demo {4}active/);
+  assert.match(out, /4 {2}shop.*revoked/);
+  const json = JSON.parse((await run("key list --json")).out) as { id: number; hint: string }[];
+  assert.deepEqual(
+    json.map(({ id }) => id),
+    [3, 4],
+  );
+});
+
+test("key revoke says when there was nothing to revoke", async () => {
+  assert.match((await run("key revoke 3")).out, /revoked/);
+  await assert.rejects(run("key revoke 9"), /no active key 9/);
+  await assert.rejects(run("key revoke first"), /"first" is not an id: take one from "key list"/);
+});
+
+test("source create prints the secret, and takes one only from a file", async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), "tidings-cli-"));
+  t.after(() => rm(directory, { recursive: true }));
+  const file = path.join(directory, "secret");
+  await writeFile(file, "from the messenger\n");
+  const { out, asked } = await run(`source create demo --scheme telegram --secret-file ${file}`);
+  assert.equal(out, "whsec_secret\n");
+  assert.deepEqual(asked, [["create", { name: "demo", scheme: "telegram", secret: "from the messenger" }]]);
+  await assert.rejects(run("source create demo --scheme smoke"), /one of api_key, standard, hub, telegram/);
+  await assert.rejects(run(`source create demo --secret-file ${file}.not`), /cannot be read/);
+});
+
+test("sources are listed, rotated and removed", async () => {
+  assert.match((await run("source list")).out, /4 {2}demo {2}standard {2}2026-03-01 12:00 UTC/);
+  assert.equal((await run("source rotate demo")).out, "whsec_new\n");
+  assert.match((await run("source remove demo")).out, /removed/);
+  await assert.rejects(run("source remove other"), /no source "other"/);
+});
+
+test("dead letters are listed in pages and shown with their data, without steering the terminal", async () => {
+  const { out, words, asked } = await run("dead list --group inbox --limit 1 --cursor 13");
+  assert.match(out, /12 {2}inbox {2}contact\/4\/x.*no such \\u001b\[31mcontact/);
+  assert.match(words, /--cursor 11/);
+  assert.deepEqual(asked, [["list", { group: "inbox", limit: 1, cursor: "13" }]]);
+  const shown = (await run("dead show 12")).out;
+  assert.match(shown, /error {6}no such \\u001b/);
+  assert.match(shown, / {2}"text": "hello"/);
+});
+
+test("dead letters are retried one by one or all together, never by mistake", async () => {
+  assert.deepEqual((await run("dead retry 12")).asked, [["retry", 12]]);
+  const all = await run("dead retry --all --group inbox");
+  assert.deepEqual(all.asked, [["retry", { all: true, group: "inbox" }]]);
+  assert.match(all.out, /5 entries are tried again/);
+  await assert.rejects(run("dead retry"), /needs an ID or --all/);
+  await assert.rejects(run("dead retry 12 --all"), /needs an ID or --all/);
+  await assert.rejects(run("dead retry 12 --group inbox"), /--group goes only with --all/);
+  assert.deepEqual((await run("dead drop 12")).asked, [["drop", 12]]);
+});
+
+test("consumer groups are listed and replayed", async () => {
+  assert.match((await run("consumer list")).out, /inbox {3}10 {6}2 {7}1 {5}2 {7}1/);
+  const { asked, out } = await run("consumer replay inbox --from first");
+  assert.deepEqual(asked, [["replay", "inbox", { from: "first" }]]);
+  assert.match(out, /from its first entry/);
+  await assert.rejects(run("consumer replay inbox --from 5"), /one of first, head/);
+});

@@ -1,0 +1,32 @@
+import { config } from "./config.ts";
+import { consumerList, consumerReplay } from "./consumer.ts";
+import { deadDrop, deadList, deadRetry, deadShow } from "./dead.ts";
+import { helpVerb } from "./help.ts";
+import { keyCreate, keyList, keyRevoke } from "./key.ts";
+import { migrate } from "./migrate.ts";
+import { serve } from "./serve.ts";
+import { sourceCreate, sourceList, sourceRemove, sourceRotate } from "./source.ts";
+import type { Verb } from "./verb.ts";
+import { version } from "./version.ts";
+
+/** Every verb, in the order in which help shows them. */
+export const verbs: readonly Verb[] = [
+  serve,
+  migrate,
+  keyCreate,
+  keyList,
+  keyRevoke,
+  sourceCreate,
+  sourceList,
+  sourceRotate,
+  sourceRemove,
+  deadList,
+  deadShow,
+  deadRetry,
+  deadDrop,
+  consumerList,
+  consumerReplay,
+  config,
+  version,
+  helpVerb(() => verbs),
+];

@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+import { enableCompileCache } from "node:module";
+import path from "node:path";
+
+// Before anything else is loaded, so that everything else is found compiled the next time. Not in the shared temporary
+// directory, where another user could lay compiled code in our way. NODE_COMPILE_CACHE wins; read-only is no fault.
+enableCompileCache(path.join(import.meta.dirname, "../node_modules/.cache/tidings"));
+
+const nodeMajorMin = 24;
+/** What a command leaves open (a connection that lingers) may not keep a finished process alive longer than this. */
+const lingerMs = 1_000;
+
+if (Number.parseInt(process.versions.node, 10) < nodeMajorMin) {
+  process.stderr.write(
+    `Tidings needs Node.js ${nodeMajorMin} or newer, and this is ${process.versions.node}: use "npm start", which brings its own\n`,
+  );
+  process.exit(1);
+}
+
+// `… | head` closes the pipe, a closed window the terminal: neither is a fault of this program.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE" && error.code !== "EIO") throw error;
+  });
+}
+
+const { runCli } = await import("./cli/cli.ts");
+process.exitCode = await runCli(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  environment: process.env,
+  directory: process.cwd(),
+});
+setTimeout(() => process.exit(), lingerMs).unref();
