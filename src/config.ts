@@ -20,7 +20,7 @@ function option<T>(group: string, env: string, rule: Omit<Option<T>, "env" | "gr
   return { group, env, ...rule };
 }
 
-export const roleNames = ["api", "gateway", "worker"] as const;
+export const roleNames = ["api", "worker"] as const;
 export type RoleName = (typeof roleNames)[number];
 
 /** Every option there is. `Config`, `--help`, `.env.example` and `docs/operations.md` are made from this table. */
@@ -59,8 +59,8 @@ export const options = {
   roles: option("Process", "ROLES", {
     parse: parse.words(roleNames),
     default: [...roleNames],
-    shown: "api,gateway,worker",
-    doc: "what this process does: api, gateway, worker",
+    shown: "api,worker",
+    doc: "what this process does: api (HTTP), worker (consumers and timers)",
   }),
   dataDir: option("Process", "DATA_DIR", {
     parse: (value) => path.resolve(value),

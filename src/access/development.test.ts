@@ -86,7 +86,7 @@ test("a secret file that holds no secret is a fault that says what to do", async
 test("the development key is made on the first start only", async (t) => {
   const { dataDir, log } = await setUp(t);
   const apiKeys = memoryKeys();
-  const first = await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: 4, log });
+  const first = await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: () => Promise.resolve(4), log });
   assert.equal(first?.created, true);
   const file = path.join(dataDir, "development-key");
   assert.equal(await modeOf(file), 0o600);
@@ -94,7 +94,7 @@ test("the development key is made on the first start only", async (t) => {
   const [key] = await apiKeys.list();
   assert.deepEqual([key?.name, key?.scopes, key?.sourceId], ["development", ["admin"], 4]);
 
-  const second = await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: 4, log });
+  const second = await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: () => Promise.resolve(4), log });
   assert.deepEqual(second, { secret: first?.secret, created: false });
   assert.equal((await apiKeys.list()).length, 1);
 });
@@ -102,19 +102,25 @@ test("the development key is made on the first start only", async (t) => {
 test("a development key that a person revoked or removed is not made again", async (t) => {
   const { dataDir, log } = await setUp(t);
   const apiKeys = memoryKeys();
-  await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: 4, log });
+  await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: () => Promise.resolve(4), log });
   await apiKeys.revoke(1);
-  assert.equal(await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: 4, log }), undefined);
+  assert.equal(
+    await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: () => Promise.resolve(4), log }),
+    undefined,
+  );
   await rm(path.join(dataDir, "development-key"));
-  assert.equal(await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: 4, log }), undefined);
+  assert.equal(
+    await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: () => Promise.resolve(4), log }),
+    undefined,
+  );
   assert.equal((await apiKeys.list()).length, 1);
 });
 
 test("a new database gets a new development key although the file of the old one is there", async (t) => {
   const { dataDir, log } = await setUp(t);
-  await ensureDevelopmentKey({ dataDir, apiKeys: memoryKeys(), sourceId: 4, log });
+  await ensureDevelopmentKey({ dataDir, apiKeys: memoryKeys(), sourceId: () => Promise.resolve(4), log });
   const apiKeys = memoryKeys();
-  const made = await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: 5, log });
+  const made = await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: () => Promise.resolve(5), log });
   assert.equal(made?.created, true);
   assert.notEqual(await apiKeys.verify(made?.secret ?? ""), undefined);
 });
@@ -122,9 +128,9 @@ test("a new database gets a new development key although the file of the old one
 test("a first start that ended halfway is repeated, and its lost key revoked", async (t) => {
   const { dataDir, log } = await setUp(t);
   const apiKeys = memoryKeys();
-  await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: 4, log });
+  await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: () => Promise.resolve(4), log });
   await writeFile(path.join(dataDir, "development-key"), "");
-  const made = await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: 4, log });
+  const made = await ensureDevelopmentKey({ dataDir, apiKeys, sourceId: () => Promise.resolve(4), log });
   assert.equal(made?.created, true);
   const keys = await apiKeys.list();
   assert.deepEqual(
@@ -136,7 +142,10 @@ test("a first start that ended halfway is repeated, and its lost key revoked", a
 test("a failure to create the key leaves no file behind", async (t) => {
   const { dataDir, log } = await setUp(t);
   const apiKeys = { ...memoryKeys(), create: () => Promise.reject(new Error("database is gone")) };
-  await assert.rejects(ensureDevelopmentKey({ dataDir, apiKeys, sourceId: 4, log }), /database is gone/);
+  await assert.rejects(
+    ensureDevelopmentKey({ dataDir, apiKeys, sourceId: () => Promise.resolve(4), log }),
+    /database is gone/,
+  );
   await assert.rejects(stat(path.join(dataDir, "development-key")), { code: "ENOENT" });
 });
 

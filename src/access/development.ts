@@ -48,7 +48,8 @@ export type DevelopmentKey = {
 export async function ensureDevelopmentKey(deps: {
   readonly dataDir: string;
   readonly apiKeys: ApiKeys;
-  readonly sourceId: number;
+  /** The source to bind a new key to. */
+  readonly sourceId: () => Promise<number>;
   readonly log: Logger;
 }): Promise<DevelopmentKey | undefined> {
   const { apiKeys, sourceId } = deps;
@@ -69,7 +70,11 @@ export async function ensureDevelopmentKey(deps: {
   }
   let secret = "";
   const created = await createPrivateFile(file, async () => {
-    ({ secret } = await apiKeys.create({ name: developmentKeyName, scopes: ["admin"], sourceId }));
+    ({ secret } = await apiKeys.create({
+      name: developmentKeyName,
+      scopes: ["admin"],
+      sourceId: await sourceId(),
+    }));
     return secret;
   });
   return created ? { secret, created } : undefined;

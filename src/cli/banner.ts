@@ -1,5 +1,5 @@
 import path from "node:path";
-import type { App } from "./context.ts";
+import type { App } from "../app.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The first message anyone sends; the example of the inbox's own document. */

@@ -1,7 +1,7 @@
 import { type Scope, isScope, scopes } from "../../protocol/scopes.ts";
 import { AppError } from "../lib/errors.ts";
 import type { ApiKey } from "../access/api-keys.ts";
-import type { Backstage } from "./context.ts";
+import type { Backstage } from "../app.ts";
 import { suggestion } from "./nearest.ts";
 import { moment } from "./table.ts";
 import { UsageError, type Verb, countOf, idOf, jsonOption } from "./verb.ts";

@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { App, VerbContext } from "./context.ts";
+import type { App } from "../app.ts";
+import type { VerbContext } from "./context.ts";
 import { seconds } from "./live-line.ts";
 import type { Verb } from "./verb.ts";
 

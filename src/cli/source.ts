@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { AppError, errorMessage } from "../lib/errors.ts";
-import { sourceSchemes } from "./context.ts";
+import { sourceSchemes } from "../../protocol/inbox.ts";
 import { moment } from "./table.ts";
 import { UsageError, type Verb, jsonOption, program, wordOf } from "./verb.ts";
 

@@ -10,7 +10,7 @@ import type { Consumer } from "./consumer.ts";
 import { listDeadLetters, dropDeadLetter, retryDeadLetters, showDeadLetter } from "./dead-letters.ts";
 import { replayGroup } from "./consumer-admin.ts";
 import { newEntry } from "./eventlog.contract.ts";
-import { type Entry, type EventLog, parseData } from "./eventlog.ts";
+import { type Entry, type EventLog, parseData, redactedData } from "./eventlog.ts";
 import { partitionOf } from "./murmur2.ts";
 import { parkedMax } from "./parking.ts";
 
@@ -386,6 +386,13 @@ export function testConsumerContract(driver: string, open: () => Promise<Consume
       async () => (await listDeadLetters(db, { limit: 10 })).deadLetters[0]?.waitingBehind === 2,
     );
     await log.redact([secret.id], "erasure");
+    await eventually("the parked copy is redacted", async () => {
+      const { rows } = await db.query<{ data: string }>(
+        "select data from eventlog_parked where entry_id = $1",
+        [secret.id],
+      );
+      return rows[0]?.data === redactedData;
+    });
     const [letter] = (await listDeadLetters(db, { limit: 10 })).deadLetters;
     broken = false;
     await retryDeadLetters(db, { id: letter?.id ?? 0 });

@@ -88,15 +88,17 @@ export async function showDeadLetter(db: Db, id: number): Promise<DeadLetterDeta
  */
 export async function retryDeadLetters(
   db: Db,
-  which: { readonly id: number } | { readonly group: string },
+  which: { readonly id: number } | { readonly group: string } | "all",
 ): Promise<number> {
+  const id = which !== "all" && "id" in which ? which.id : undefined;
+  const group = which !== "all" && "group" in which ? which.group : undefined;
   const { rowCount } = await db.query(
     `update eventlog_parked set state = 'parked', attempts = 0, next_at = now()
-      where state = 'dead' and (id = $1 or group_name = $2)`,
-    "id" in which ? [which.id, null] : [null, which.group],
+      where state = 'dead' and ($1::bigint is null or id = $1) and ($2::text is null or group_name = $2)`,
+    [id ?? null, group ?? null],
   );
-  if (rowCount === 0 && "id" in which)
-    throw new AppError("not_found", { detail: `there is no dead letter ${which.id}` });
+  if (rowCount === 0 && id !== undefined)
+    throw new AppError("not_found", { detail: `there is no dead letter ${id}` });
   return rowCount;
 }
 

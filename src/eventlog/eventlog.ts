@@ -60,6 +60,9 @@ export type EventLog = {
    */
   redact(ids: readonly string[], reason: string): Promise<number>;
 
+  /** How the writer fares: entries that wait to become durable, and for how long the oldest has, milliseconds. */
+  backlog(): { readonly entries: number; readonly oldestMs: number };
+
   /** Periodic housekeeping, run by one process at a time: opens and removes what retention wants. */
   maintain(): Promise<void>;
 
@@ -142,3 +145,6 @@ export function parseData<T>(entry: Pick<Entry, "data">): T {
 /** What the data of a redacted entry is replaced by. */
 export const redactedData = jsonText({ redacted: true });
 export const redactedType = "eventlog.redacted";
+
+/** Data of an entry `eventlog.redacted`: the entries of its topic whose data is gone. */
+export type RedactedData = { readonly entry_ids: readonly string[]; readonly reason: string };

@@ -99,9 +99,15 @@ export class GroupCommit {
     }));
   }
 
-  /** Entries that wait or are on their way. */
-  get pending(): number {
-    return this.#queuedEntries;
+  /** Entries that wait or are on their way, and how long the oldest of them has, milliseconds. */
+  backlog(): { entries: number; oldestMs: number } {
+    const acceptedAt = this.#lanes
+      .flatMap(({ flight, queue, head }) => [flight[0], queue[head]])
+      .map((item) =>
+        item === undefined ? Number.POSITIVE_INFINITY : item.call.deadline - this.#options.timeoutMs,
+      );
+    const oldestMs = Math.max(0, this.#options.now() - Math.min(...acceptedAt));
+    return { entries: this.#queuedEntries, oldestMs };
   }
 
   /** Resolves with the offsets, in order. Throws `overloaded` before anything is queued, `unavailable` when unknown. */

@@ -10,6 +10,7 @@ import {
   type PartitionGrowth,
   type Position,
   PositionExpiredError,
+  type RedactedData,
   type ReadResult,
   jsonText,
   redactedData,
@@ -95,7 +96,7 @@ export class MemoryEventLog implements EventLog {
         topic,
         type: redactedType,
         actor: "system",
-        data: jsonText({ entry_ids: entryIds, reason }),
+        data: jsonText({ entry_ids: entryIds, reason } satisfies RedactedData),
       })),
     );
     return Promise.resolve([...byTopic.values()].reduce((sum, found) => sum + found.length, 0));
@@ -106,6 +107,10 @@ export class MemoryEventLog implements EventLog {
     const place = this.#partition(partition);
     place.entries.splice(0, upTo - place.tail);
     place.tail = Math.max(place.tail, upTo);
+  }
+
+  backlog(): { entries: number; oldestMs: number } {
+    return { entries: 0, oldestMs: 0 };
   }
 
   maintain(): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Queryable } from "../lib/db.ts";
-import type { Entry } from "./eventlog.ts";
+import { type Entry, redactedData } from "./eventlog.ts";
 import { type EntryRow, toEntry } from "./postgres-read.ts";
 
 /**
@@ -143,4 +143,12 @@ export async function groupsWithParked(db: Queryable): Promise<ReadonlySet<strin
     "select distinct group_name from eventlog_parked where state = 'parked'",
   );
   return new Set(rows.map(({ group_name }) => group_name));
+}
+
+/** Replaces the data of parked copies, in every group. */
+export async function redactParked(tx: Queryable, entryIds: readonly string[]): Promise<void> {
+  await tx.query("update eventlog_parked set data = $2::json where entry_id = any($1::uuid[])", [
+    entryIds,
+    redactedData,
+  ]);
 }

@@ -1,9 +1,7 @@
 import { uuidv7 } from "../../protocol/ids.ts";
 import type { Queryable } from "../lib/db.ts";
-import { type NewEntry, jsonText, redactedData, redactedType } from "./eventlog.ts";
-
-/** Data of an entry `eventlog.redacted`: the entries of its topic whose data is gone. */
-export type RedactedData = { readonly entry_ids: readonly string[]; readonly reason: string };
+import { type NewEntry, type RedactedData, jsonText, redactedData, redactedType } from "./eventlog.ts";
+import { redactParked } from "./parking.ts";
 
 /** Replaces the data, wherever the log keeps it, and makes the entries that tell of it: one per topic. */
 export async function redactEntries(
@@ -17,10 +15,8 @@ export async function redactEntries(
      returning id, topic`,
     [ids, redactedData, redactedType],
   );
-  await tx.query("update eventlog_parked set data = $2::json where entry_id = any($1::uuid[])", [
-    ids,
-    redactedData,
-  ]);
+  // Now, and not only when each group meets the notice: a group may no longer run.
+  await redactParked(tx, ids);
   const byTopic = Map.groupBy(rows, ({ topic }) => topic);
   const entries = [...byTopic].map(([topic, found]) => ({
     id: uuidv7(),

@@ -119,11 +119,6 @@ export class PostgresEventLog implements EventLog {
     );
   }
 
-  /** Entries that wait for their commit: what `/health/ready` and the overload guard look at. */
-  get pending(): number {
-    return this.#commit.pending;
-  }
-
   async append(entries: readonly NewEntry[]): Promise<readonly Position[]> {
     checkEntries(entries);
     const startedAt = performance.now();
@@ -171,6 +166,10 @@ export class PostgresEventLog implements EventLog {
     });
     this.#recent.clear();
     return changed;
+  }
+
+  backlog(): { entries: number; oldestMs: number } {
+    return this.#commit.backlog();
   }
 
   async maintain(): Promise<void> {

@@ -5,9 +5,17 @@ import type { Logger } from "../lib/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { FencedError, moveCheckpoints } from "./checkpoints.ts";
 import type { Consumer } from "./consumer.ts";
-import { type Entry, type EventLog, PositionExpiredError, redactedData } from "./eventlog.ts";
+import {
+  type Entry,
+  type EventLog,
+  PositionExpiredError,
+  type RedactedData,
+  parseData,
+  redactedData,
+  redactedType,
+} from "./eventlog.ts";
 import type { Lease } from "./leases.ts";
-import { type Failure, park, parkedMax, retryRule } from "./parking.ts";
+import { type Failure, park, parkedMax, redactParked, retryRule } from "./parking.ts";
 import { RetryStage } from "./retry-stage.ts";
 
 export type RunnerDeps = {
@@ -34,7 +42,13 @@ export type OwnedPartition = {
 };
 
 /** Part of a batch: consecutive entries of one partition, and the offset that they reach. */
-type Slice = { readonly owned: OwnedPartition; readonly entries: readonly Entry[]; readonly to: number };
+type Slice = {
+  readonly owned: OwnedPartition;
+  readonly entries: readonly Entry[];
+  /** Ids that redaction notices among them name: parked copies follow, whichever log the entries lie in. */
+  readonly redacted: readonly string[];
+  readonly to: number;
+};
 
 /** Entries read per partition at the least, so that many busy partitions do not make tiny reads. */
 const readMin = 50;
@@ -179,7 +193,10 @@ export class GroupRunner {
         return undefined;
       }
       const wanted = entries.filter(({ type, data }) => this.#wanted.has(type) && data !== redactedData);
-      return { owned, entries: wanted, to: end };
+      const redacted = entries
+        .filter(({ type }) => type === redactedType)
+        .flatMap((notice) => parseData<RedactedData>(notice).entry_ids);
+      return { owned, entries: wanted, redacted, to: end };
     } catch (error) {
       if (!(error instanceof PositionExpiredError)) throw error;
       owned.expired = true;
@@ -194,7 +211,7 @@ export class GroupRunner {
   /** Handles a batch; one that fails is halved until the failing entry stands alone, and that one is parked. */
   async #process(slices: readonly Slice[]): Promise<void> {
     const wanted = slices.reduce((sum, { entries }) => sum + entries.length, 0);
-    if (wanted === 0) {
+    if (wanted === 0 && slices.every(({ redacted }) => redacted.length === 0)) {
       for (const { owned, to } of slices) owned.place = to;
       if (performance.now() - this.#lastIdleCommit > idleCommitMs) await this.#commitPlaces();
       return;
@@ -203,7 +220,7 @@ export class GroupRunner {
       await this.#apply(slices, undefined);
     } catch (error) {
       if (error instanceof FencedError || isTransientDbError(error)) throw error;
-      if (wanted === 1) {
+      if (wanted <= 1) {
         await this.#apply(slices, error);
         return;
       }
@@ -225,6 +242,8 @@ export class GroupRunner {
         ...behind.map((entry) => ({ entry, failure: undefined })),
       ];
       if (parked.length > 0) await park(tx, group, parked);
+      const redacted = slices.flatMap((slice) => slice.redacted);
+      if (redacted.length > 0) await redactParked(tx, redacted);
       await moveCheckpoints(
         tx,
         group,
@@ -360,8 +379,8 @@ function halve(slices: readonly Slice[]): readonly (readonly Slice[])[] {
   }
   const middle = only.entries.length >> 1;
   const before = only.entries[middle - 1]?.offset ?? only.to;
-  const first = { owned: only.owned, entries: only.entries.slice(0, middle), to: before };
-  const second = { owned: only.owned, entries: only.entries.slice(middle), to: only.to };
+  const first = { ...only, entries: only.entries.slice(0, middle), redacted: [], to: before };
+  const second = { ...only, entries: only.entries.slice(middle) };
   const rest = slices.filter((slice) => slice !== only);
   return [[...rest, first], [second]];
 }

@@ -1,10 +1,10 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { type RequestMetrics, createRequestMetrics } from "./request-metrics.ts";
 
 /** The Prometheus registry of this process, and the instruments that the rooms share. */
 export type Metrics = {
   readonly registry: Registry;
-  readonly httpRequests: Counter<"method" | "route" | "status">;
-  readonly httpDuration: Histogram<"method" | "route">;
+  readonly requests: RequestMetrics;
   readonly appendedEntries: Counter;
   readonly appendDuration: Histogram;
   readonly appendBatchEntries: Histogram;
@@ -23,19 +23,7 @@ export function createMetrics(options: { readonly process: boolean }): Metrics {
   const registers = [registry];
   return {
     registry,
-    httpRequests: new Counter({
-      name: "http_requests_total",
-      help: "HTTP requests answered",
-      labelNames: ["method", "route", "status"],
-      registers,
-    }),
-    httpDuration: new Histogram({
-      name: "http_request_duration_seconds",
-      help: "Time from request to answer",
-      labelNames: ["method", "route"],
-      buckets: latencyBucketsS,
-      registers,
-    }),
+    requests: createRequestMetrics(registry, latencyBucketsS),
     appendedEntries: new Counter({
       name: "eventlog_appended_entries_total",
       help: "Entries made durable by this process",

@@ -1,0 +1,105 @@
+import type { Access } from "../access/access.ts";
+import type { Route } from "../deps.ts";
+import type { Buckets, RateHeaders, Taken } from "../lib/token-bucket.ts";
+import { addressKey, plainAddress } from "./address.ts";
+import type { HttpReply, HttpRequest } from "./app.ts";
+import { credentialMissing, credentialOf, requireScope } from "./authenticate.ts";
+import type { Load } from "./load.ts";
+import { sendProblem, setHeaders } from "./problem.ts";
+import type { Meters } from "./route-meter.ts";
+
+export type GuardContext = {
+  readonly access: Pick<Access, "authenticate">;
+  readonly load: Load;
+  readonly meters: Meters;
+  readonly addresses: Buckets;
+  readonly rateHeaders: (taken: Taken) => RateHeaders;
+};
+
+export type GuardRule = {
+  readonly method: string;
+  /** The route's pattern, the label of its metrics. */
+  readonly path: string;
+  readonly scope: Route["scope"];
+  readonly keepRawBody?: boolean;
+  /** Health probes are answered even when nothing else is. */
+  readonly unlimited?: boolean;
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+/** Calls `done`, or returns a promise to go on when it resolves, or has answered and does neither. */
+export type Guard = (
+  request: HttpRequest,
+  reply: HttpReply,
+  done: (error?: Error) => void,
+) => Promise<void> | void;
+
+/**
+ * Makes the hook that every request of a route passes before a byte of its body is read: overload, rate limit by
+ * address, what no handler should have to see, and authentication, in this order.
+ */
+export function createGuard(context: GuardContext, rule: GuardRule): Guard {
+  const { access, load, meters, addresses, rateHeaders } = context;
+  const meter = meters.of(rule.method, rule.path);
+  const { scope, keepRawBody = false } = rule;
+
+  return (request, reply, done) => {
+    const { raw } = request;
+    raw.meter = raw.method === rule.method ? meter : meters.of(request.method, rule.path);
+    raw.keepRawBody = keepRawBody;
+    raw.address = plainAddress(request.ip);
+    setStandardHeaders(request, reply, load);
+    if (rule.headers !== undefined) setHeaders(reply, rule.headers);
+
+    if (rule.unlimited !== true) {
+      if (load.overloaded) return sendProblem(reply, "overloaded", { retryAfterS: 1 });
+      const taken = addresses.take(addressKey(raw.address));
+      const headers = rateHeaders(taken);
+      reply.header("ratelimit-policy", headers["RateLimit-Policy"]);
+      reply.header("ratelimit", headers.RateLimit);
+      if (!taken.allowed) {
+        return sendProblem(reply, "rate_limited", {
+          detail: "too many requests from this address",
+          retryAfterS: taken.retryAfterS,
+        });
+      }
+    }
+    if (refuseOddities(request, reply)) return;
+    if (scope === "open") return done();
+    const credential = credentialOf(raw);
+    if (credential === undefined) {
+      if (scope === "self") return done();
+      return sendProblem(reply, "unauthorized", credentialMissing);
+    }
+    return access.authenticate(credential).then((actor) => {
+      requireScope(actor, scope);
+      raw.actor = actor;
+    });
+  };
+}
+
+/** The headers that every answer has, whatever becomes of the request. */
+export function setStandardHeaders(
+  request: HttpRequest,
+  reply: HttpReply,
+  load: Pick<Load, "draining">,
+): void {
+  reply.header("x-request-id", request.id);
+  reply.header("x-content-type-options", "nosniff");
+  if (load.draining) reply.header("connection", "close");
+}
+
+/** Refuses what is legal HTTP for the parser and a trap for whoever comes after it. True when it has answered. */
+function refuseOddities({ raw }: HttpRequest, reply: HttpReply): boolean {
+  if (raw.headers.host === undefined && raw.httpVersion === "1.1") {
+    sendProblem(reply, "invalid_header", { detail: "the Host header is required" });
+    return true;
+  }
+  const url = raw.url ?? "";
+  const nul = url.indexOf("%00");
+  if (nul === -1) return false;
+  const query = url.indexOf("?");
+  const code = query !== -1 && query < nul ? "invalid_query" : "invalid_path";
+  sendProblem(reply, code, { detail: "the URL contains a NUL character" });
+  return true;
+}

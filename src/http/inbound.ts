@@ -1,0 +1,21 @@
+import { IncomingMessage } from "node:http";
+import type { Actor } from "../access/actor.ts";
+import type { RouteMeter } from "./route-meter.ts";
+
+/**
+ * A request together with what the hooks learn about it on its way. Fields of a class rather than decorations: the
+ * server makes one object per request anyway.
+ */
+export class InboundRequest extends IncomingMessage {
+  /** When the headers had arrived, by the monotonic clock. */
+  readonly startedMs = performance.now();
+  /** Undefined until a route was found. */
+  meter: RouteMeter | undefined = undefined;
+  /** The client's address, after trusted proxies. */
+  address = "";
+  actor: Actor | undefined = undefined;
+  keepRawBody = false;
+  rawBody: Buffer | undefined = undefined;
+  /** The status of an answer that was written to the socket past the response object. */
+  rawStatus: number | undefined = undefined;
+}

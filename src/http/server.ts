@@ -1,0 +1,152 @@
+import type { Server, ServerResponse } from "node:http";
+import { fastify } from "fastify";
+import type { Deps, Route } from "../deps.ts";
+import { limits } from "../../protocol/limits.ts";
+import { StartupError, errorMessage } from "../lib/errors.ts";
+import { type ListenAddress, listen } from "../lib/listen.ts";
+import { createBuckets, createRateHeaders } from "../lib/token-bucket.ts";
+import type { HttpApp, HttpReply, HttpRequest } from "./app.ts";
+import { acceptJsonOnly } from "./body.ts";
+import { createClientErrorHandler } from "./client-error.ts";
+import { collectDocument, serveDocs } from "./docs.ts";
+import { createErrorHandler } from "./faults.ts";
+import { type GuardContext, setStandardHeaders } from "./guard.ts";
+import { type HealthChecks, createHealth, healthRoutes } from "./health.ts";
+import type { InboundRequest } from "./inbound.ts";
+import { Load, type LoadBounds } from "./load.ts";
+import { answerUnmatched } from "./not-found.ts";
+import { requestIdOf } from "./request-id.ts";
+import { createMeters } from "./route-meter.ts";
+import { addRoute } from "./routes.ts";
+import { countTraffic } from "./traffic.ts";
+import { createNodeServer } from "./node-server.ts";
+import { validatorOptions, violationError } from "./validation.ts";
+import { version } from "./version.ts";
+
+export type HttpDeps = Pick<Deps, "config" | "log" | "access" | "metrics" | "clock">;
+
+export type HttpOptions = {
+  readonly routes: readonly Route[];
+  readonly health: HealthChecks;
+  readonly host: string;
+  readonly port: number;
+  /** Tests make them small. */
+  readonly bounds?: Partial<HttpBounds>;
+};
+
+export type HttpServer = {
+  readonly address: ListenAddress;
+  /**
+   * Announces the end: readiness says `draining`, and answers close their connections. The port stays open until
+   * `close`, so that nobody is turned away while load balancers take notice.
+   */
+  stopAccepting(): void;
+  /** Closes the port, waits for the requests in flight, at most `closeWaitMs`, and cuts off what is left. */
+  close(): Promise<void>;
+};
+
+export type HttpBounds = LoadBounds & {
+  /** Addresses whose rate is remembered. */
+  readonly addressesMax: number;
+  readonly closeWaitMs: number;
+};
+
+const defaultBounds: HttpBounds = {
+  inFlightMax: 5_000,
+  loopDelayMaxMs: 500,
+  addressesMax: 50_000,
+  closeWaitMs: 8_000,
+};
+
+/** Longest part of a path that stands for a parameter, in characters. */
+const paramLengthMax = 256;
+
+/** Starts the HTTP API. Rejects with a `StartupError` when the port cannot be opened. */
+export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<HttpServer> {
+  const { config, clock } = deps;
+  const log = deps.log.child({ room: "http" });
+  const bounds = { ...defaultBounds, ...options.bounds };
+  const load = new Load(bounds);
+  const meters = createMeters(deps.metrics);
+  const context: GuardContext = {
+    access: deps.access,
+    load,
+    meters,
+    addresses: createBuckets({ rate: config.rateIp, keysMax: bounds.addressesMax, clock }),
+    rateHeaders: createRateHeaders("ip", config.rateIp),
+  };
+  const health = createHealth(options.health, { clock, log });
+  const routes = [...healthRoutes({ health, version, draining: () => load.draining }), ...options.routes];
+
+  const app = createApp({ ...deps, log }, { context });
+  await collectDocument(app, () => routes);
+  for (const route of routes) addRoute(app, context, route);
+  await serveDocs(app, context);
+  answerUnmatched(app, context);
+  try {
+    await app.ready();
+    const address = await listen(app.server, { host: options.host, port: options.port }, "PORT");
+    return {
+      address,
+      stopAccepting: () => {
+        load.draining = true;
+      },
+      close: () => closeHttp(app, load, bounds.closeWaitMs),
+    };
+  } catch (error) {
+    load.stop();
+    await app.close();
+    throw error;
+  }
+}
+
+function createApp(deps: HttpDeps, { context }: { readonly context: GuardContext }): HttpApp {
+  const { config, log } = deps;
+  const { load, meters } = context;
+  const handleError = createErrorHandler(log, load);
+  try {
+    // No logger of the framework's: it would make one per request.
+    const app = fastify<Server, InboundRequest, ServerResponse<InboundRequest>>({
+      serverFactory: (listener) => createNodeServer(countTraffic(listener, context), config),
+      clientErrorHandler: createClientErrorHandler({ log, meters }),
+      bodyLimit: limits.requestBodyBytes,
+      trustProxy: config.trustProxy.length === 0 ? false : [...config.trustProxy],
+      genReqId: requestIdOf,
+      return503OnClosing: false,
+      routerOptions: { maxParamLength: paramLengthMax },
+      ajv: { customOptions: { ...validatorOptions, keywords: [...validatorOptions.keywords] } },
+      schemaErrorFormatter: violationError,
+      frameworkErrors: (error, anyRequest, anyReply) => {
+        // Typed with Node's own request class, made with ours.
+        const request = anyRequest as unknown as HttpRequest;
+        const reply = anyReply as unknown as HttpReply;
+        setStandardHeaders(request, reply, load);
+        handleError(error, request, reply);
+      },
+    });
+    acceptJsonOnly(app);
+    app.setErrorHandler(handleError);
+    return app;
+  } catch (error) {
+    // The one option that the framework itself parses.
+    if (!/address|subnet|CIDR/i.test(errorMessage(error))) throw error;
+    throw new StartupError(`TRUST_PROXY: ${errorMessage(error)}`, { cause: error });
+  }
+}
+
+async function closeHttp(app: HttpApp, load: Load, waitMs: number): Promise<void> {
+  load.draining = true;
+  // The port closes now, and with it the connections that have no request.
+  const closed = new Promise((resolve) => app.server.close(resolve));
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, waitMs);
+  });
+  await Promise.race([load.idle(), late]);
+  clearTimeout(timer);
+  // What is left are connections that never sent a request, which Node would wait for, and requests that took too long.
+  app.server.closeAllConnections();
+  await closed;
+  await app.close();
+  load.stop();
+}

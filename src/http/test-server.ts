@@ -1,0 +1,186 @@
+import { connect } from "node:net";
+import { Type } from "typebox";
+import type { Scope } from "../../protocol/scopes.ts";
+import type { Actor } from "../access/actor.ts";
+import { type Config, readConfig } from "../config.ts";
+import type { Route, RouteRequest, RouteResponse } from "../deps.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import { createLogger } from "../lib/logger.ts";
+import { type Metrics, createMetrics } from "../observe/metrics.ts";
+import type { HealthChecks } from "./health.ts";
+import { type HttpBounds, type HttpServer, startHttp } from "./server.ts";
+
+/** What the tests of this folder share: a server on a free port, with everything behind it faked. */
+export type TestServer = AsyncDisposable & {
+  readonly url: string;
+  readonly port: number;
+  readonly http: HttpServer;
+  readonly metrics: Metrics;
+  /** What was logged, one object per line. */
+  readonly logged: readonly Record<string, unknown>[];
+};
+
+export type TestOptions = {
+  readonly routes?: readonly Route[];
+  readonly config?: Partial<Config>;
+  readonly bounds?: Partial<HttpBounds>;
+  readonly health?: HealthChecks;
+  readonly clock?: Clock;
+  readonly port?: number;
+  readonly authenticate?: (credential: string) => Promise<Actor>;
+};
+
+export async function startTestServer(options: TestOptions = {}): Promise<TestServer> {
+  const logged: Record<string, unknown>[] = [];
+  const log = createLogger("debug", {
+    write: (line) => {
+      logged.push(JSON.parse(line) as Record<string, unknown>);
+    },
+  });
+  const metrics = createMetrics({ process: false });
+  const access = { authenticate: options.authenticate ?? authenticateByScope, apiKeys: noApiKeys };
+  const http = await startHttp(
+    {
+      config: { ...readConfig({}), ...options.config },
+      log,
+      access,
+      metrics,
+      clock: options.clock ?? systemClock,
+    },
+    {
+      routes: options.routes ?? [],
+      health: options.health ?? [],
+      host: "127.0.0.1",
+      port: options.port ?? 0,
+      ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
+    },
+  );
+  const { port } = http.address;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    http,
+    metrics,
+    logged,
+    [Symbol.asyncDispose]: () => http.close(),
+  };
+}
+
+/** Credentials of the tests: the scopes themselves, joined by `+`. */
+async function authenticateByScope(credential: string): Promise<Actor> {
+  if (!credential.startsWith("scopes:")) throw new AppError("unauthorized", { detail: "unknown key" });
+  const scopes = new Set(credential.slice(7).split("+") as Scope[]);
+  return { kind: "key", id: 7, name: "test", scopes, sourceId: undefined };
+}
+
+const unused = (): never => {
+  throw new Error("not part of this test");
+};
+const noApiKeys = { create: unused, list: unused, revoke: unused, verify: unused };
+
+/** A route with the parts that a test names; open, and answering `{"ok":true}`. */
+export function testRoute(parts: Partial<Route> = {}): Route {
+  return {
+    method: "POST",
+    path: "/thing",
+    scope: "open",
+    summary: "A thing",
+    tag: "test",
+    responses: { 200: Type.Unknown() },
+    handler: async () => ({ status: 200, json: '{"ok":true}' }),
+    ...parts,
+  };
+}
+
+/** A route that waits until it is told to answer. */
+export function waitingRoute(path: string): {
+  readonly route: Route;
+  /** Requests that have arrived. */
+  readonly arrived: RouteRequest[];
+  readonly waitFor: (count: number) => Promise<void>;
+  readonly release: () => void;
+} {
+  const arrived: RouteRequest[] = [];
+  const listeners = new Set<() => void>();
+  const gate = Promise.withResolvers<RouteResponse>();
+  const route = testRoute({
+    method: "GET",
+    path,
+    handler: (request) => {
+      arrived.push(request);
+      for (const listener of listeners) listener();
+      return gate.promise;
+    },
+  });
+  return {
+    route,
+    arrived,
+    waitFor: (count) =>
+      new Promise((resolve) => {
+        const check = (): void => {
+          if (arrived.length >= count) resolve();
+        };
+        listeners.add(check);
+        check();
+      }),
+    release: () => gate.resolve({ status: 200, json: '{"ok":true}' }),
+  };
+}
+
+export type ProblemBody = {
+  readonly type: string;
+  readonly status: number;
+  readonly code: string;
+  readonly title: string;
+  readonly detail?: string;
+  readonly request_id?: string;
+  readonly errors?: readonly { readonly pointer: string; readonly code: string; readonly detail: string }[];
+};
+
+/** Sends JSON and reads the answer as a problem. */
+export async function problemOf(response: Response | Promise<Response>): Promise<ProblemBody> {
+  return (await (await response).json()) as ProblemBody;
+}
+
+export function postJson(
+  url: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body),
+  });
+}
+
+/** Writes bytes to a socket of its own and resolves with all that comes back until the server ends the connection. */
+export function sendRaw(port: number, ...parts: readonly (string | Uint8Array)[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = connect(port, "127.0.0.1", () => {
+      for (const part of parts) socket.write(part);
+    });
+    socket.setEncoding("utf8");
+    socket.on("data", (text) => {
+      answer += String(text);
+    });
+    socket.on("end", () => {
+      socket.destroy();
+      resolve(answer);
+    });
+    socket.on("error", (error) => (answer === "" ? reject(error) : resolve(answer)));
+  });
+}
+
+/** The status and the JSON body of a raw answer. */
+export function parseRaw(answer: string): { status: number; head: string; body: ProblemBody } {
+  const split = answer.indexOf("\r\n\r\n");
+  const head = answer.slice(0, split);
+  return {
+    status: Number(head.split(" ")[1]),
+    head: head.toLowerCase(),
+    body: JSON.parse(answer.slice(split + 4)) as ProblemBody,
+  };
+}

@@ -1,0 +1,177 @@
+import {
+  Contact,
+  DialogPage,
+  DialogQuery,
+  IdParams,
+  MessagePage,
+  MessageQuery,
+  NewSource,
+  SourceList,
+  SourceParams,
+  type SourceView,
+  SourceWithSecret,
+  WebhookAccepted,
+  WebhookBody,
+  WebhookQuery,
+} from "../../../protocol/inbox.ts";
+import type { Deps, Route } from "../../deps.ts";
+import { AppError } from "../../lib/errors.ts";
+import { createBuckets, createRateHeaders } from "../../lib/token-bucket.ts";
+import { createAccept } from "./accept.ts";
+import { authenticateSender } from "./authenticate.ts";
+import { findContact, listDialogs, listMessages } from "./queries.ts";
+import type { Source, Sources } from "./sources.ts";
+
+type RouteDeps = Pick<Deps, "config" | "clock" | "db" | "eventlog"> & { readonly sources: Sources };
+
+/** Sources whose rate is remembered. */
+const sourcesMax = 10_000;
+const tag = "inbox";
+
+export function inboxRoutes(deps: RouteDeps): readonly Route[] {
+  return [webhookRoute(deps), ...readRoutes(deps), ...sourceRoutes(deps)];
+}
+
+function webhookRoute(deps: RouteDeps): Route {
+  const accept = createAccept(deps);
+  const buckets = createBuckets({ rate: deps.config.rateSource, keysMax: sourcesMax, clock: deps.clock });
+  const rateHeaders = createRateHeaders("source", deps.config.rateSource);
+  return {
+    method: "POST",
+    path: "/api/v1/webhook",
+    scope: "self",
+    summary: "Accept a message from an outside messenger",
+    description:
+      "Answers when the message is durable. The same `external_message_id` of the same source is one message, " +
+      "however often it is sent; every repetition gets the same answer. The sender proves itself by an API key or by " +
+      "the signature that its source's scheme asks for.",
+    tag,
+    keepRawBody: true,
+    query: WebhookQuery,
+    body: WebhookBody,
+    responses: { 202: WebhookAccepted },
+    handler: async (request) => {
+      const query = request.query as WebhookQuery;
+      const { source, actor } = await authenticateSender(deps, request, query.source);
+      const taken = buckets.take(source.name);
+      const headers = rateHeaders(taken);
+      if (!taken.allowed) {
+        const { retryAfterS } = taken;
+        throw new AppError("rate_limited", {
+          detail: "this source sends too fast",
+          retryAfterS,
+          headers: { ...headers },
+        });
+      }
+      const { rawBody } = request;
+      if (rawBody === undefined) throw new Error("the webhook route keeps the raw body");
+      const accepted = await accept({
+        sourceId: source.id,
+        actor,
+        body: request.body as WebhookBody,
+        rawBody,
+      });
+      // Two fields that need no escaping: the schema's serialiser would cost more than the rest of the answer.
+      return { status: 202, json: `{"status":"accepted","message_id":"${accepted.message_id}"}`, headers };
+    },
+  };
+}
+
+function readRoutes({ db }: RouteDeps): readonly Route[] {
+  return [
+    {
+      method: "GET",
+      path: "/api/v1/dialogs",
+      scope: "inbox:read",
+      summary: "List dialogs, the one with the newest message first",
+      tag,
+      query: DialogQuery,
+      responses: { 200: DialogPage },
+      handler: async ({ query }) => ({ status: 200, body: await listDialogs(db, query as DialogQuery) }),
+    },
+    {
+      method: "GET",
+      path: "/api/v1/dialogs/:id/messages",
+      scope: "inbox:read",
+      summary: "List the messages of a dialog, the first one sent first",
+      tag,
+      params: IdParams,
+      query: MessageQuery,
+      responses: { 200: MessagePage },
+      handler: async ({ params, query }) => ({
+        status: 200,
+        body: await listMessages(db, (params as IdParams).id, query as MessageQuery),
+      }),
+    },
+    {
+      method: "GET",
+      path: "/api/v1/contacts/:id",
+      scope: "inbox:read",
+      summary: "Show a contact",
+      tag,
+      params: IdParams,
+      responses: { 200: Contact },
+      handler: async ({ params }) => ({ status: 200, body: await findContact(db, (params as IdParams).id) }),
+    },
+  ];
+}
+
+function toView({ id, name, scheme, createdAt }: Source): SourceView {
+  return { id, name, scheme, created_at: createdAt.toISOString() };
+}
+
+function sourceRoutes({ sources }: RouteDeps): readonly Route[] {
+  const nameOf = (params: unknown): string => (params as { name: string }).name;
+  return [
+    {
+      method: "GET",
+      path: "/api/v1/sources",
+      scope: "sources:manage",
+      summary: "List webhook sources",
+      tag,
+      responses: { 200: SourceList },
+      handler: async () => ({ status: 200, body: { sources: (await sources.list()).map(toView) } }),
+    },
+    {
+      method: "POST",
+      path: "/api/v1/sources",
+      scope: "sources:manage",
+      summary: "Create a webhook source; its secret is shown only here",
+      tag,
+      body: NewSource,
+      responses: { 201: SourceWithSecret },
+      handler: async ({ body }) => {
+        const { source, secret } = await sources.create(body as NewSource);
+        return { status: 201, body: { source: toView(source), secret } };
+      },
+    },
+    {
+      method: "POST",
+      path: "/api/v1/sources/:name/rotate",
+      scope: "sources:manage",
+      summary: "Make a new secret; the previous one is good for another 24 hours",
+      tag,
+      params: SourceParams,
+      responses: { 200: SourceWithSecret },
+      handler: async ({ params }) => {
+        const name = nameOf(params);
+        const { secret } = await sources.rotate(name);
+        return { status: 200, body: { source: toView(await sources.find({ name })), secret } };
+      },
+    },
+    {
+      method: "DELETE",
+      path: "/api/v1/sources/:name",
+      scope: "sources:manage",
+      summary: "Remove a source; its dialogs stay",
+      tag,
+      params: SourceParams,
+      responses: {},
+      handler: async ({ params }) => {
+        const name = nameOf(params);
+        if (await sources.remove(name)) return { status: 204 };
+        throw new AppError("unknown_source", { detail: `there is no source "${name}"` });
+      },
+    },
+  ];
+}
