@@ -1,0 +1,63 @@
+import { spawn } from "node:child_process";
+import { glob, mkdtemp, rm } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { templateDatabase } from "../test/harness.ts";
+import { migrationsDir } from "../src/foundation.ts";
+import { startEmbedded } from "../src/embedded/embedded.ts";
+import { openDb } from "../src/lib/db.ts";
+import { createLogger } from "../src/lib/logger.ts";
+import { migrate, readMigrations } from "../src/lib/migrate.ts";
+
+/**
+ * Runs the tests: all of them, those that need nothing (`unit`), those that need PostgreSQL (`pg`), or the files that
+ * are named. PostgreSQL is the embedded one, in a directory that is gone afterwards, with a migrated template database
+ * that each test file clones.
+ */
+const [mode, ...rest] = process.argv.slice(2);
+const files = await chooseFiles();
+const needsPostgres = files.some((file) => file.endsWith(".pg.test.ts"));
+process.exitCode = needsPostgres ? await withPostgres(runTests) : await runTests({});
+
+async function chooseFiles(): Promise<readonly string[]> {
+  if (mode !== undefined && mode !== "unit" && mode !== "pg") return [mode, ...rest];
+  const all: string[] = [];
+  for await (const file of glob("{src,protocol,sdk,test,scripts,bench}/**/*.test.ts", {
+    exclude: ["**/node_modules/**"],
+  })) {
+    all.push(file);
+  }
+  if (mode === "unit") return all.filter((file) => !file.endsWith(".pg.test.ts")).sort();
+  if (mode === "pg") return all.filter((file) => file.endsWith(".pg.test.ts")).sort();
+  return all.sort();
+}
+
+async function withPostgres(run: (env: Record<string, string>) => Promise<number>): Promise<number> {
+  const dataDir = await mkdtemp(path.join(os.tmpdir(), "tidings-test-"));
+  const log = createLogger("warn");
+  // Tests lose nothing that matters when the machine fails, so nothing waits for the disk.
+  const settings = { fsync: "off", full_page_writes: "off", max_connections: "200" };
+  const embedded = await startEmbedded({ dataDir, user: undefined, log, settings });
+  try {
+    const admin = openDb({ ...embedded.address, database: "postgres" }, { poolMax: 1, log });
+    await admin.query(`create database ${templateDatabase}`);
+    await admin.close();
+    const template = openDb({ ...embedded.address, database: templateDatabase }, { poolMax: 2, log });
+    await migrate(template, await readMigrations(migrationsDir));
+    await template.close();
+    return await run({ TIDINGS_TEST_PG: embedded.address.host });
+  } finally {
+    await embedded.stop();
+    await rm(dataDir, { recursive: true, force: true });
+  }
+}
+
+function runTests(env: Record<string, string>): Promise<number> {
+  const child = spawn(process.execPath, ["--test", "--test-timeout=180000", ...files], {
+    stdio: "inherit",
+    env: { ...process.env, ...env },
+  });
+  return new Promise((resolve) => {
+    child.on("exit", (code) => resolve(code ?? 1));
+  });
+}
