@@ -34,10 +34,8 @@ test("on the very first start a terminal shows the key and commands that can be 
   assert.match(text, /curl http:\/\/127\.0\.0\.1:5000\/api\/v1\/dialogs/);
 });
 
-test("outside a terminal, where lines end up in a log, the key is read from its file", () => {
-  const text = banner({ ...app, firstRun: { key } }, false);
-  assert.ok(!text.includes(key));
-  assert.ok(text.includes("Bearer $(cat '/data/development-key')"));
+test("the key is shown outside a terminal too: a first start is often watched through a pipe", () => {
+  assert.ok(banner({ ...app, firstRun: { key } }, false).includes(`Bearer ${key}`));
 });
 
 test("a process without an API shows only what it has", () => {

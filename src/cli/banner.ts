@@ -33,25 +33,18 @@ export function bannerLines(
   return lines;
 }
 
-/**
- * The key itself is written only where a person watches: outside a terminal the lines end up in somebody's log, and
- * the commands read the key from its file.
- */
+/** Only a first start on loopback comes here; afterwards the key is in its file and nowhere else. */
 function firstSteps(
   base: string,
   key: string,
   keyFile: string,
-  terminal: Pick<Terminal, "live" | "style">,
+  terminal: Pick<Terminal, "style">,
 ): readonly string[] {
-  const bearer = terminal.live
-    ? `'Authorization: Bearer ${key}'`
-    : `"Authorization: Bearer $(cat '${keyFile}')"`;
+  const bearer = `'Authorization: Bearer ${key}'`;
   return [
     "",
-    terminal.live
-      ? `Your key for trying things out, shown this once (it lies in ${keyFile}):`
-      : `Your key for trying things out lies in ${keyFile}`,
-    ...(terminal.live ? [`  ${terminal.style("yellow", key)}`] : []),
+    `Your key for trying things out, shown this once (it lies in ${keyFile}):`,
+    `  ${terminal.style("yellow", key)}`,
     "",
     "Send a message as a messenger would:",
     `  curl -X POST ${base}/api/v1/webhook -H ${bearer} -H 'Content-Type: application/json' -d '${webhookBody}'`,

@@ -38,7 +38,7 @@ export const serve: Verb = {
       terminal.endSteps();
     }
     try {
-      await showBanner(context, config, app, seconds(performance.now() - begunAt));
+      await showBanner(context, app, seconds(performance.now() - begunAt));
       await stopping.requested;
     } finally {
       step = "closing";
@@ -56,7 +56,6 @@ async function serverLogger({ terminal, environment }: VerbContext, config: Conf
 
 async function showBanner(
   { terminal }: VerbContext,
-  config: Config,
   app: App,
   startedIn: string,
 ): Promise<void> {
@@ -64,6 +63,7 @@ async function showBanner(
     import("./banner.ts"),
     import("./version.ts"),
   ]);
-  const facts = { version: await readVersion(), startedIn, host: config.host, dataDir: config.dataDir };
+  const { host, dataDir } = app.deps.config;
+  const facts = { version: await readVersion(), startedIn, host, dataDir };
   for (const line of bannerLines(app, facts, terminal)) terminal.announce(line);
 }

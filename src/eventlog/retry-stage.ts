@@ -1,6 +1,7 @@
 import { backoffMs } from "../lib/backoff.ts";
 import { isTransientDbError } from "../lib/db.ts";
 import { errorMessage } from "../lib/errors.ts";
+import { loggableMessage } from "../lib/logger.ts";
 import { FencedError, holdPartition } from "./checkpoints.ts";
 import type { Consumer } from "./consumer.ts";
 import { redactedData } from "./eventlog.ts";
@@ -142,7 +143,7 @@ export class RetryStage {
     if (dead) this.#deps.metrics.deadLetters.inc({ group });
     const { id, type } = parked.entry;
     this.#deps.log[dead ? "error" : "warn"](
-      { group, entry: id, type, attempts, error: errorMessage(error) },
+      { group, entry: id, type, attempts, error: loggableMessage(error) },
       dead ? "entry became a dead letter" : "parked entry failed again",
     );
   }

@@ -1,7 +1,7 @@
 import { backoffMs, pause } from "../lib/backoff.ts";
 import { type Db, type Tx, isTransientDbError } from "../lib/db.ts";
 import { errorMessage } from "../lib/errors.ts";
-import type { Logger } from "../lib/logger.ts";
+import { type Logger, loggableMessage } from "../lib/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { FencedError, moveCheckpoints } from "./checkpoints.ts";
 import type { Consumer } from "./consumer.ts";
@@ -255,7 +255,7 @@ export class GroupRunner {
       owned.place = to;
     }
     if (failed !== undefined) {
-      for (const entry of free) this.#noteFailed(entry, failed);
+      for (const entry of free) this.#noteFailed(entry, failed, failure);
     } else this.#deps.metrics.consumedEntries.inc({ group }, free.length);
     this.#deps.metrics.parkedEntries.inc({ group }, behind.length + (failed === undefined ? 0 : free.length));
   }
@@ -269,12 +269,12 @@ export class GroupRunner {
     };
   }
 
-  #noteFailed(entry: Entry, failure: Failure): void {
+  #noteFailed(entry: Entry, failure: Failure, cause: unknown): void {
     const { group } = this.consumer;
     this.#retries.hold(entry.topic, failure);
     if (failure.dead) this.#deps.metrics.deadLetters.inc({ group });
     this.#deps.log.warn(
-      { group, entry: entry.id, type: entry.type, error: failure.error },
+      { group, entry: entry.id, type: entry.type, error: loggableMessage(cause) },
       "entry failed and was parked",
     );
   }

@@ -1,3 +1,4 @@
+import { DatabaseError } from "pg";
 import { type DestinationStream, type Logger, pino } from "pino";
 
 export type { Logger } from "pino";
@@ -20,8 +21,25 @@ export function createLogger(level: LogLevel, destination?: DestinationStream): 
         paths: ["*.authorization", "*.password", "*.secret", "*.token", "*.message_text", "*.client_phone"],
         censor: "[redacted]",
       },
-      serializers: { err: pino.stdSerializers.err },
+      serializers: { err: describeError },
     },
     destination ?? pino.destination({ fd: 1, sync: true }),
   );
+}
+
+/**
+ * An error as the log shows it. PostgreSQL's own errors quote the values they complain about, and those may be what
+ * a person wrote: of them only the facts are logged.
+ */
+function describeError(error: Error): object {
+  if (!(error instanceof DatabaseError)) return pino.stdSerializers.err(error);
+  const { code, severity, table, column, constraint, routine, stack } = error;
+  const frames = stack?.split("\n").filter((line) => line.startsWith("    at "));
+  return { type: "DatabaseError", code, severity, table, column, constraint, routine, stack: frames?.join("\n") };
+}
+
+/** What a log line may say about an error in place of its message. */
+export function loggableMessage(error: unknown): string {
+  if (error instanceof DatabaseError) return `database error ${error.code ?? "unknown"} ${error.constraint ?? ""}`.trimEnd();
+  return error instanceof Error ? error.message : String(error);
 }
