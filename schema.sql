@@ -130,17 +130,18 @@ table inbox_dialog (
   messages_count integer not null,
   opened_at timestamp with time zone not null,
   last_message_at timestamp with time zone not null,
-  last_message_id uuid not null,
+  last_message_id uuid,
   last_message_text text not null,
+  activity_step bigint not null,
   constraint inbox_dialog_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES inbox_contact(id),
   constraint inbox_dialog_messages_count_check CHECK ((messages_count >= 0)),
   constraint inbox_dialog_pkey PRIMARY KEY (id),
   constraint inbox_dialog_preview_length CHECK ((char_length(last_message_text) <= 200)),
   constraint inbox_dialog_state_check CHECK ((state = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text])))
-) with (fillfactor=80);
-CREATE INDEX inbox_dialog_by_state ON public.inbox_dialog USING btree (state, last_message_at DESC, id DESC);
-CREATE INDEX inbox_dialog_by_time ON public.inbox_dialog USING btree (last_message_at DESC, id DESC);
-CREATE INDEX inbox_dialog_contact ON public.inbox_dialog USING btree (contact_id, id);
+) with (fillfactor=70);
+CREATE INDEX inbox_dialog_by_state ON public.inbox_dialog USING btree (state, activity_step DESC);
+CREATE INDEX inbox_dialog_by_time ON public.inbox_dialog USING btree (activity_step DESC);
+CREATE INDEX inbox_dialog_contact ON public.inbox_dialog USING btree (contact_id, activity_step DESC);
 CREATE UNIQUE INDEX inbox_dialog_current ON public.inbox_dialog USING btree (contact_id) WHERE (state <> 'closed'::text);
 
 sequence inbox_dialog_id_seq;
@@ -148,7 +149,7 @@ sequence inbox_dialog_id_seq;
 table inbox_message (
   dialog_id bigint not null,
   sent_at timestamp with time zone not null,
-  number bigint not null default nextval('inbox_message_number'::regclass),
+  number bigint not null,
   received_at timestamp with time zone not null,
   id uuid not null,
   external_message_id uuid not null,
@@ -165,8 +166,6 @@ table inbox_message_key (
   received_at timestamp with time zone not null,
   constraint inbox_message_key_pkey PRIMARY KEY (id)
 );
-
-sequence inbox_message_number;
 
 table inbox_source (
   id bigint not null generated always as identity,

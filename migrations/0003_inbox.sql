@@ -30,14 +30,17 @@ create table inbox_dialog (
   messages_count    int not null check (messages_count >= 0),
   opened_at         timestamptz not null,
   last_message_at   timestamptz not null,
-  last_message_id   uuid not null,
-  last_message_text text not null constraint inbox_dialog_preview_length check (char_length(last_message_text) <= 200)
-) with (fillfactor = 80);
+  last_message_id   uuid,
+  last_message_text text not null constraint inbox_dialog_preview_length check (char_length(last_message_text) <= 200),
+  -- last_message_at in steps of ten seconds. Lists are indexed by the step and sorted within it: a dialog in lively
+  -- use then changes no indexed column, and its row is updated in place.
+  activity_step     bigint not null
+) with (fillfactor = 70);
 -- One dialog that is not closed per contact, whatever races.
 create unique index inbox_dialog_current on inbox_dialog (contact_id) where state <> 'closed';
-create index inbox_dialog_contact on inbox_dialog (contact_id, id);
-create index inbox_dialog_by_state on inbox_dialog (state, last_message_at desc, id desc);
-create index inbox_dialog_by_time on inbox_dialog (last_message_at desc, id desc);
+create index inbox_dialog_contact on inbox_dialog (contact_id, activity_step desc);
+create index inbox_dialog_by_state on inbox_dialog (state, activity_step desc);
+create index inbox_dialog_by_time on inbox_dialog (activity_step desc);
 
 -- The truth about which messages are here, for ever: partitioned tables can be unique only within a partition.
 create table inbox_message_key (
@@ -47,14 +50,11 @@ create table inbox_message_key (
   received_at timestamptz not null
 );
 
--- Orders what was sent in the same second by its arrival.
-create sequence inbox_message_number cache 1;
-
 -- Messages by month of arrival; retention drops whole months.
 create table inbox_message (
   dialog_id           bigint not null,
   sent_at             timestamptz not null,
-  number              bigint not null default nextval('inbox_message_number'),
+  number              bigint not null, -- orders what was sent in the same second by its arrival: the offset in the log
   received_at         timestamptz not null,
   id                  uuid not null,
   external_message_id uuid not null,

@@ -2,18 +2,21 @@ const hexByte: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
   byte.toString(16).padStart(2, "0"),
 );
 
-/** 16 bytes as the 36 characters of a UUID. Throws nothing; bytes past the sixteenth are ignored. */
-export function formatUuid(bytes: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < 16; i++) {
-    if (i === 4 || i === 6 || i === 8 || i === 10) text += "-";
-    text += hexByte[bytes[i] ?? 0];
-  }
-  return text;
-}
-
 let lastMs = 0;
 let sequence = 0;
+
+/** Random bytes are fetched for many ids at once: a call for each would cost more than all the rest. */
+const randomPool = new Uint8Array(4096);
+let randomUsed = randomPool.length;
+
+function takeRandom(count: number): Uint8Array {
+  if (randomUsed + count > randomPool.length) {
+    crypto.getRandomValues(randomPool);
+    randomUsed = 0;
+  }
+  randomUsed += count;
+  return randomPool.subarray(randomUsed - count, randomUsed);
+}
 
 /**
  * A UUIDv7 (RFC 9562): 48 bits of unix milliseconds, a 12-bit counter within the millisecond, 62 random bits.
@@ -28,13 +31,22 @@ export function uuidv7(nowMs: number = Date.now()): string {
     lastMs++;
     sequence = 0;
   }
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, Math.floor(lastMs / 0x10000));
-  view.setUint16(4, lastMs % 0x10000);
-  view.setUint16(6, 0x7000 | sequence);
-  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
-  return formatUuid(bytes);
+  const time = lastMs.toString(16).padStart(12, "0");
+  const counter = (0x7000 | sequence).toString(16);
+  const random = takeRandom(8);
+  random[0] = 0x80 | (byteAt(random, 0) & 0x3f);
+  const tail = formatBytes(random);
+  return `${time.slice(0, 8)}-${time.slice(8)}-${counter}-${tail.slice(0, 4)}-${tail.slice(4)}`;
+}
+
+function byteAt(bytes: Uint8Array, index: number): number {
+  return bytes[index] ?? 0;
+}
+
+function formatBytes(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += hexByte[byte];
+  return text;
 }
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;

@@ -29,6 +29,8 @@ export type RouteRequest<Body = unknown, Query = unknown, Params = unknown> = {
   readonly params: Params;
   /** The bytes of the body as they arrived, for signatures; undefined unless the route asks for `keepRawBody`. */
   readonly rawBody: Buffer | undefined;
+  /** The same as text; valid JSON by the time a handler sees it. */
+  readonly rawText: string | undefined;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly ip: string;
   readonly requestId: string;

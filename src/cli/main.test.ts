@@ -98,6 +98,7 @@ const serveWithStub = `
     log.info("server started");
     const alive = setInterval(() => {}, 1000);
     return {
+      deps: { config },
       api: { host: "127.0.0.1", port: 5000 },
       close: async () => {
         onProgress("finishing");

@@ -54,11 +54,7 @@ async function serverLogger({ terminal, environment }: VerbContext, config: Conf
   return (await import("../lib/logger.ts")).createLogger(config.logLevel);
 }
 
-async function showBanner(
-  { terminal }: VerbContext,
-  app: App,
-  startedIn: string,
-): Promise<void> {
+async function showBanner({ terminal }: VerbContext, app: App, startedIn: string): Promise<void> {
   const [{ bannerLines }, { readVersion }] = await Promise.all([
     import("./banner.ts"),
     import("./version.ts"),

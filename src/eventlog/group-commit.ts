@@ -67,14 +67,18 @@ type Lane = {
   queue: QueuedEntry[];
   head: number;
   inFlight: boolean;
-  scheduled: boolean;
-  flight: readonly QueuedEntry[];
 };
 
 /**
- * Natural group commit: no linger. An idle lane sends what arrived in this turn of the event loop; while a batch is
- * on its way, the next one gathers. A partition always goes through the same lane, and a lane has one batch on its
- * way, so the order of calls is the order in the log.
+ * Entries that may wait in a lane before it sends beside another one. A statement costs as much as some thirty
+ * entries: below this, one batch of all lanes is cheaper than one of each, and hardly later.
+ */
+export const jointEntriesMax = 256;
+
+/**
+ * Natural group commit: no linger. What arrived in this turn of the event loop is sent when nothing is on its way;
+ * while a batch is, the next one gathers, for all lanes together or, when much waits, for each. A partition always
+ * belongs to the same lane, and a lane has one batch on its way, so the order of calls is the order in the log.
  */
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
@@ -82,6 +86,8 @@ export class GroupCommit {
   readonly #lanes: Lane[];
   #queuedEntries = 0;
   #queuedBytes = 0;
+  #scheduled = false;
+  readonly #flights = new Set<readonly QueuedEntry[]>();
   #sweeper: NodeJS.Timeout | undefined;
   #closing = false;
   #idleWaiters: (() => void)[] = [];
@@ -94,18 +100,18 @@ export class GroupCommit {
       queue: [],
       head: 0,
       inFlight: false,
-      scheduled: false,
-      flight: [],
     }));
   }
 
   /** Entries that wait or are on their way, and how long the oldest of them has, milliseconds. */
   backlog(): { entries: number; oldestMs: number } {
-    const acceptedAt = this.#lanes
-      .flatMap(({ flight, queue, head }) => [flight[0], queue[head]])
-      .map((item) =>
-        item === undefined ? Number.POSITIVE_INFINITY : item.call.deadline - this.#options.timeoutMs,
-      );
+    const first = [
+      ...[...this.#flights].map(([item]) => item),
+      ...this.#lanes.map(({ queue, head }) => queue[head]),
+    ];
+    const acceptedAt = first.map((item) =>
+      item === undefined ? Number.POSITIVE_INFINITY : item.call.deadline - this.#options.timeoutMs,
+    );
     const oldestMs = Math.max(0, this.#options.now() - Math.min(...acceptedAt));
     return { entries: this.#queuedEntries, oldestMs };
   }
@@ -133,8 +139,8 @@ export class GroupCommit {
         const partition = partitionOf(entry.topic);
         const lane = this.#laneOf(partition);
         lane.queue.push({ entry, partition, bytes: entryBytes(entry), call, index });
-        this.#schedule(lane);
       }
+      this.#schedule();
       this.#queuedEntries += entries.length;
       this.#queuedBytes += bytes;
       this.#sweeper ??= setInterval(() => this.#sweep(), sweepEveryMs);
@@ -154,49 +160,55 @@ export class GroupCommit {
     return lane;
   }
 
-  #schedule(lane: Lane): void {
-    if (lane.inFlight || lane.scheduled) return;
-    lane.scheduled = true;
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
     // After the poll phase: all requests that this turn of the event loop reads join the batch.
     setImmediate(() => {
-      lane.scheduled = false;
-      void this.#run(lane);
+      this.#scheduled = false;
+      this.#pump();
     });
   }
 
-  async #run(lane: Lane): Promise<void> {
-    if (lane.inFlight) return;
-    lane.inFlight = true;
-    for (let batch = this.#take(lane); batch.length > 0; batch = this.#take(lane)) {
-      lane.flight = batch;
-      await this.#settle(batch, lane.number);
-      this.#release(batch);
-    }
-    lane.flight = [];
-    lane.inFlight = false;
+  /** Sends what may be sent now: all idle lanes together when the others are idle too, or a lane that has much. */
+  #pump(): void {
+    const ready = this.#lanes.filter((lane) => !lane.inFlight && lane.queue.length > lane.head);
+    const busy = this.#lanes.some(({ inFlight }) => inFlight);
+    const full = ready.filter(({ queue, head }) => queue.length - head > jointEntriesMax);
+    if (full.length > 0) for (const lane of full) void this.#send([lane]);
+    else if (!busy && ready.length > 0) void this.#send(ready);
   }
 
-  /** The next batch: whole entries of calls that still wait, up to the bounds. */
-  #take(lane: Lane): QueuedEntry[] {
+  async #send(lanes: readonly Lane[]): Promise<void> {
+    const batch = this.#take(lanes);
+    const [first] = lanes;
+    if (batch.length === 0 || first === undefined) return;
+    for (const lane of lanes) lane.inFlight = true;
+    this.#flights.add(batch);
+    await this.#settle(batch, first.number);
+    this.#flights.delete(batch);
+    for (const lane of lanes) lane.inFlight = false;
+    this.#release(batch);
+    this.#pump();
+  }
+
+  /** The next batch of these lanes: entries of calls that still wait, up to the bounds. */
+  #take(lanes: readonly Lane[]): QueuedEntry[] {
     const batch: QueuedEntry[] = [];
     let bytes = 0;
-    while (lane.head < lane.queue.length && batch.length < batchEntriesMax) {
-      const item = lane.queue[lane.head];
-      if (item === undefined || (batch.length > 0 && bytes + item.bytes > batchBytesMax)) break;
-      lane.head++;
-      if (item.call.settled) {
-        this.#release([item]);
-        continue;
+    for (const lane of lanes) {
+      while (lane.head < lane.queue.length && batch.length < batchEntriesMax) {
+        const item = lane.queue[lane.head];
+        if (item === undefined || (batch.length > 0 && bytes + item.bytes > batchBytesMax)) break;
+        lane.head++;
+        if (item.call.settled) {
+          this.#release([item]);
+          continue;
+        }
+        bytes += item.bytes;
+        batch.push(item);
       }
-      bytes += item.bytes;
-      batch.push(item);
-    }
-    if (lane.head === lane.queue.length) {
-      lane.queue = [];
-      lane.head = 0;
-    } else if (lane.head > batchEntriesMax * 4) {
-      lane.queue = lane.queue.slice(lane.head);
-      lane.head = 0;
+      compact(lane);
     }
     return batch;
   }
@@ -234,14 +246,21 @@ export class GroupCommit {
   /** Calls wait in order of their deadlines, so looking stops at the first that may still wait. */
   #sweep(): void {
     const now = this.#options.now();
+    for (const flight of this.#flights) for (const item of flight) expire(item, now);
     for (const lane of this.#lanes) {
-      for (const item of lane.flight) expire(item, now);
       for (let i = lane.head; i < lane.queue.length; i++) {
         const item = lane.queue[i];
         if (item === undefined || !expire(item, now)) break;
       }
     }
   }
+}
+
+/** Lets go of what was taken. */
+function compact(lane: Lane): void {
+  if (lane.head < lane.queue.length && lane.head <= batchEntriesMax * 4) return;
+  lane.queue = lane.queue.slice(lane.head);
+  lane.head = 0;
 }
 
 function expire(item: QueuedEntry, now: number): boolean {

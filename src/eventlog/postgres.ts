@@ -121,11 +121,9 @@ export class PostgresEventLog implements EventLog {
 
   async append(entries: readonly NewEntry[]): Promise<readonly Position[]> {
     checkEntries(entries);
-    const startedAt = performance.now();
     const partitions = entries.map(({ topic }) => this.#partitionOf(topic));
     let next = 0;
     const offsets = await this.#commit.append(entries, () => partitions[next++] ?? 0);
-    this.#options.metrics?.appendDuration.observe((performance.now() - startedAt) / 1000);
     return offsets.map((offset, i) => this.#position(partitions[i] ?? 0, offset));
   }
 
@@ -224,11 +222,13 @@ export class PostgresEventLog implements EventLog {
   }
 
   async #commitOnce(session: Session, items: readonly QueuedEntry[]): Promise<readonly number[]> {
+    const startedAt = performance.now();
     const time = this.#options.clock.now();
     const { offsets, heads, inserted, bases } = await this.#insert(asQueryable(session), items, time);
     if (inserted === items.length) this.#remember(items, offsets, time);
     else for (const partition of bases.keys()) this.#recent.clear(partition);
     this.#growth.appended(heads);
+    this.#options.metrics?.appendDuration.observe((performance.now() - startedAt) / 1000);
     this.#options.metrics?.appendedEntries.inc(inserted);
     this.#options.metrics?.appendBatchEntries.observe(items.length);
     return offsets;

@@ -52,6 +52,11 @@ type Slice = {
 
 /** Entries read per partition at the least, so that many busy partitions do not make tiny reads. */
 const readMin = 50;
+/**
+ * Under load a batch gathers for this long, milliseconds: small batches cost as much per transaction as large ones. A
+ * group that was idle handles what comes at once, and one that has a full batch before it does not wait.
+ */
+const gatherMs = 40;
 /** How often the checkpoint follows a place that only foreign entries have moved, milliseconds. */
 const idleCommitMs = 200;
 const transientRetry = { baseMs: 50, factor: 2, maxMs: 2_000 } as const;
@@ -79,6 +84,7 @@ export class GroupRunner {
   #rotation = 0;
   #failures = 0;
   #lastIdleCommit = 0;
+  #lastBatch = Number.NEGATIVE_INFINITY;
 
   /** `onFenced` asks the owner of the leases to look at what this process still holds. */
   constructor(consumer: Consumer, deps: RunnerDeps, onFenced: () => void) {
@@ -176,6 +182,10 @@ export class GroupRunner {
     const active = [...this.#owned.values()].filter(({ place, head, expired }) => head > place && !expired);
     if (active.length === 0) return undefined;
     const { batchMax } = this.consumer;
+    const backlog = active.reduce((sum, { head, place }) => sum + head - place, 0);
+    const gathering = this.#lastBatch + gatherMs - performance.now();
+    if (gathering > 0 && backlog < batchMax) await pause(gathering, this.#stopping.signal);
+    this.#lastBatch = performance.now();
     const limit = Math.max(Math.ceil(batchMax / active.length), Math.min(readMin, batchMax));
     const count = Math.min(active.length, Math.max(1, Math.floor(batchMax / limit)));
     const turn = this.#rotation++ % active.length;

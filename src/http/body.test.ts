@@ -6,27 +6,35 @@ import fc from "fast-check";
 import { limits } from "../../protocol/limits.ts";
 import type { RouteRequest } from "../deps.ts";
 import { AppError } from "../lib/errors.ts";
-import { parseSafely } from "./body.ts";
-import { parseRaw, postJson, problemOf, startTestServer, testRoute } from "./test-server.ts";
+import { parseSafely } from "./json.ts";
+import { parseRaw, postJson, problemOf, sendRaw, startTestServer, testRoute } from "./test-server.ts";
 
 /** A route that repeats its body, and says what it was given as bytes. */
 const echo = testRoute({
   keepRawBody: true,
-  handler: async ({ body, rawBody }: RouteRequest) => ({
+  handler: async ({ body, rawBody, rawText }: RouteRequest) => ({
     status: 200,
-    json: JSON.stringify({ body, raw: rawBody?.toString("utf8") }),
+    json: JSON.stringify({ body, raw: rawBody?.toString("utf8"), text: rawText }),
   }),
 });
 
-test("JSON arrives parsed, and as bytes where the route asks for them", async () => {
+test("JSON arrives parsed, and as bytes and text where the route asks for them, however it was cut up", async () => {
   const plain = testRoute({ path: "/plain", handler: echo.handler });
   await using server = await startTestServer({ routes: [echo, plain] });
-  const text = '{ "a": ["ж", 1] }';
-  assert.deepEqual(await (await postJson(`${server.url}/thing`, text)).json(), {
-    body: { a: ["ж", 1] },
-    raw: text,
-  });
-  assert.deepEqual(await (await postJson(`${server.url}/plain`, text)).json(), { body: { a: ["ж", 1] } });
+  const text = `{ "a": ["ж", "${"x".repeat(200_000)}"] }`;
+  const kept = { body: JSON.parse(text) as unknown, raw: text, text };
+  assert.deepEqual(await (await postJson(`${server.url}/thing`, text)).json(), kept);
+  assert.deepEqual(await (await postJson(`${server.url}/plain`, text)).json(), { body: kept.body });
+  const bytes = [...Buffer.from('"ж€"')].map((byte) => Buffer.from([byte]));
+  const chunks = bytes.flatMap((byte) => [Buffer.from("1\r\n"), byte, Buffer.from("\r\n")]);
+  const answer = await sendRaw(
+    server.port,
+    "POST /thing HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n",
+    "Transfer-Encoding: chunked\r\n\r\n",
+    ...chunks,
+    "0\r\n\r\n",
+  );
+  assert.match(answer, /\{"body":"ж€","raw":"\\"ж€\\"","text":"\\"ж€\\""\}$/);
 });
 
 test("a body that is not JSON is refused with the place and without its text", async () => {
@@ -151,22 +159,16 @@ test("a body of exactly the limit is accepted and one byte more is 413", async (
 /** Sends a request whose body is far too large, all of it, before it looks at the answer; like many simple clients. */
 function sendHuge(port: number, head: string, parts: readonly Buffer[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1", () => {
-      socket.write(`POST /thing HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${head}\r\n\r\n`);
-      let sent = 0;
-      const next = (): void => {
-        const part = parts[sent++];
-        if (part !== undefined) socket.write(part, next);
-        else
-          socket.once("data", (answer) => {
-            socket.destroy();
-            resolve(answer.toString("utf8"));
-          });
-      };
-      next();
-    });
-    socket.pause();
+    const socket = connect(port, "127.0.0.1");
     socket.on("error", reject);
+    socket.write(`POST /thing HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${head}\r\n\r\n`);
+    for (const part of parts.slice(0, -1)) socket.write(part);
+    socket.write(parts.at(-1) ?? "", () =>
+      socket.once("data", (answer) => {
+        socket.destroy();
+        resolve(answer.toString("utf8"));
+      }),
+    );
   });
 }
 

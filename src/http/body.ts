@@ -1,31 +1,75 @@
 import { isUtf8 } from "node:buffer";
-import { AppError, errorMessage } from "../lib/errors.ts";
+import { limits } from "../../protocol/limits.ts";
+import { AppError } from "../lib/errors.ts";
 import type { HttpApp, HttpRequest } from "./app.ts";
+import type { InboundRequest } from "./inbound.ts";
+import { invalidJson, parseSafely } from "./json.ts";
+
+type Done = (error: Error | null, value?: unknown) => void;
 
 /** Makes JSON in UTF-8 the only body that is understood; everything else is `unsupported_media_type`. */
 export function acceptJsonOnly(app: HttpApp): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "buffer" }, readJson);
+  app.addContentTypeParser(
+    "application/json",
+    (request: HttpRequest, payload: InboundRequest, done: Done) => {
+      const refusal = refuseEncoding(request);
+      if (refusal !== undefined) return done(refusal);
+      collect(payload, (error, bytes) => {
+        if (bytes === undefined) return done(error);
+        let value: unknown;
+        try {
+          value = parseBody(payload, bytes);
+        } catch (error) {
+          return done(error instanceof AppError ? error : invalidJson(error));
+        }
+        done(null, value);
+      });
+    },
+  );
 }
 
-function readJson(
-  request: HttpRequest,
-  body: Buffer,
-  done: (error: Error | null, value?: unknown) => void,
-): void {
-  const refusal = refuseEncoding(request);
-  if (refusal !== undefined) return done(refusal);
-  if (request.raw.keepRawBody) request.raw.rawBody = body;
-  // An empty body is left to the route: one without a schema does not want any.
-  if (body.length === 0) return done(null, undefined);
-  if (!isUtf8(body)) return done(new AppError("invalid_encoding"));
-  let value: unknown;
-  try {
-    value = parseSafely(body.toString("utf8"));
-  } catch (error) {
-    return done(error instanceof AppError ? error : invalidJson(error));
+const nothing = Buffer.alloc(0);
+
+/**
+ * Reads a body of bounded size. The framework's own reader copies every body once more; Node hands out chunks that
+ * belong to nobody else, and most bodies are one.
+ */
+function collect(payload: InboundRequest, done: (error: Error | null, bytes?: Buffer) => void): void {
+  if (Number(payload.headers["content-length"]) > limits.requestBodyBytes) return done(tooLarge());
+  let first: Buffer | undefined;
+  let more: Buffer[] | undefined;
+  let size = 0;
+
+  function onData(chunk: Buffer): void {
+    size += chunk.length;
+    if (size > limits.requestBodyBytes) return finish(tooLarge());
+    if (first === undefined) first = chunk;
+    else (more ??= [first]).push(chunk);
   }
-  done(null, value);
+  function onEnd(): void {
+    finish(null, more === undefined ? (first ?? nothing) : Buffer.concat(more, size));
+  }
+  function finish(error: Error | null, bytes?: Buffer): void {
+    // What still arrives flows on and is dropped.
+    payload.off("data", onData).off("end", onEnd).off("error", finish);
+    done(error, bytes);
+  }
+  payload.on("data", onData).on("end", onEnd).on("error", finish);
+}
+
+function tooLarge(): AppError {
+  return new AppError("body_too_large", { detail: `at most ${limits.requestBodyBytes} bytes are accepted` });
+}
+
+function parseBody(payload: InboundRequest, bytes: Buffer): unknown {
+  if (payload.keepRawBody) payload.rawBody = bytes;
+  // An empty body is left to the route: one without a schema does not want any.
+  if (bytes.length === 0) return undefined;
+  if (!isUtf8(bytes)) throw new AppError("invalid_encoding");
+  const text = bytes.toString("utf8");
+  if (payload.keepRawBody) payload.rawText = text;
+  return parseSafely(text);
 }
 
 function refuseEncoding({ headers }: HttpRequest): AppError | undefined {
@@ -41,53 +85,4 @@ function refuseEncoding({ headers }: HttpRequest): AppError | undefined {
     return new AppError("unsupported_media_type", { detail: "compressed bodies are not read" });
   }
   return undefined;
-}
-
-const suspicious = /__proto__|constructor|\\u/;
-
-/** JSON.parse that refuses keys with which a careless merge later would change every object of the process. */
-export function parseSafely(text: string): unknown {
-  const value: unknown = JSON.parse(text);
-  if (suspicious.test(text) && poisons(value)) {
-    throw new AppError("invalid_body", {
-      detail: "the keys __proto__ and constructor.prototype are not allowed",
-    });
-  }
-  return value;
-}
-
-/** Walks with a stack of its own: nesting is bounded only by the size of the body. */
-function poisons(root: unknown): boolean {
-  const stack: unknown[] = [root];
-  while (stack.length > 0) {
-    const value = stack.pop();
-    if (typeof value !== "object" || value === null) continue;
-    if (Object.hasOwn(value, "__proto__")) return true;
-    if (Object.hasOwn(value, "constructor")) {
-      const { constructor } = value as { constructor: unknown };
-      if (
-        typeof constructor === "object" &&
-        constructor !== null &&
-        Object.hasOwn(constructor, "prototype")
-      ) {
-        return true;
-      }
-    }
-    for (const child of Object.values(value)) stack.push(child);
-  }
-  return false;
-}
-
-/** Says where, never what: the engine's own message quotes the body. */
-function invalidJson(error: unknown): AppError {
-  const message = errorMessage(error);
-  const place = /at position (\d+)(?: \(line (\d+) column (\d+)\))?/.exec(message);
-  if (place !== null) {
-    const line = place[2] === undefined ? "" : ` (line ${place[2]}, column ${place[3]})`;
-    return new AppError("invalid_json", { detail: `not valid JSON at character ${place[1]}${line}` });
-  }
-  if (message.startsWith("Unexpected end")) {
-    return new AppError("invalid_json", { detail: "the JSON ends before it is complete" });
-  }
-  return new AppError("invalid_json");
 }

@@ -27,7 +27,7 @@ const pageHeaders = {
 };
 
 /** Collects the routes that are added after it into an OpenAPI document. */
-export async function collectDocument(app: HttpApp, routes: () => readonly Route[]): Promise<void> {
+export async function collectDocument(app: HttpApp, routes: readonly Route[]): Promise<void> {
   await app.register(fastifySwagger, {
     openapi: {
       openapi: "3.1.1",
@@ -45,7 +45,7 @@ export async function collectDocument(app: HttpApp, routes: () => readonly Route
       // The plugin's types know the document only as deeply optional; ours names the parts that are changed.
       return documentErrors(
         document.openapiObject as OpenApiDocument,
-        routes(),
+        routes,
       ) as typeof document.openapiObject;
     },
   });

@@ -1,5 +1,4 @@
 import type { ErrorCode } from "../../protocol/errors.ts";
-import { limits } from "../../protocol/limits.ts";
 import { isTransientDbError } from "../lib/db.ts";
 import { AppError, type ErrorDetails, errorCodeOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -19,17 +18,9 @@ export function refusalOf(error: unknown): Refusal {
 }
 
 const frameworkRefusals: Readonly<Record<string, Refusal>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: {
-    code: "body_too_large",
-    details: { detail: `at most ${limits.requestBodyBytes} bytes are accepted` },
-  },
   FST_ERR_CTP_INVALID_MEDIA_TYPE: {
     code: "unsupported_media_type",
     details: { detail: "send the body as application/json" },
-  },
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
-    code: "invalid_header",
-    details: { detail: "Content-Length is not the length of the body" },
   },
   FST_ERR_BAD_URL: { code: "invalid_path", details: { detail: "the path is not validly percent-encoded" } },
   FST_ERR_MAX_PARAM_LENGTH: { code: "invalid_path", details: { detail: "a part of the path is too long" } },

@@ -16,6 +16,7 @@ export class InboundRequest extends IncomingMessage {
   actor: Actor | undefined = undefined;
   keepRawBody = false;
   rawBody: Buffer | undefined = undefined;
+  rawText: string | undefined = undefined;
   /** The status of an answer that was written to the socket past the response object. */
   rawStatus: number | undefined = undefined;
 }

@@ -53,6 +53,7 @@ function createHandler(handle: Route["handler"]) {
       query: request.query,
       params: request.params,
       rawBody: raw.rawBody,
+      rawText: raw.rawText,
       headers: raw.headers,
       ip: raw.address,
       requestId: request.id,

@@ -2,9 +2,9 @@ import type { Server, ServerResponse } from "node:http";
 import { fastify } from "fastify";
 import type { Deps, Route } from "../deps.ts";
 import { limits } from "../../protocol/limits.ts";
-import { StartupError, errorMessage } from "../lib/errors.ts";
 import { type ListenAddress, listen } from "../lib/listen.ts";
 import { createBuckets, createRateHeaders } from "../lib/token-bucket.ts";
+import { requireProxyAddresses } from "./address.ts";
 import type { HttpApp, HttpReply, HttpRequest } from "./app.ts";
 import { acceptJsonOnly } from "./body.ts";
 import { createClientErrorHandler } from "./client-error.ts";
@@ -64,6 +64,7 @@ const paramLengthMax = 256;
 /** Starts the HTTP API. Rejects with a `StartupError` when the port cannot be opened. */
 export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<HttpServer> {
   const { config, clock } = deps;
+  requireProxyAddresses(config.trustProxy);
   const log = deps.log.child({ room: "http" });
   const bounds = { ...defaultBounds, ...options.bounds };
   const load = new Load(bounds);
@@ -78,20 +79,21 @@ export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<H
   const health = createHealth(options.health, { clock, log });
   const routes = [...healthRoutes({ health, version, draining: () => load.draining }), ...options.routes];
 
-  const app = createApp({ ...deps, log }, { context });
-  await collectDocument(app, () => routes);
-  for (const route of routes) addRoute(app, context, route);
-  await serveDocs(app, context);
-  answerUnmatched(app, context);
+  const app = createApp({ ...deps, log }, context);
   try {
+    await collectDocument(app, routes);
+    for (const route of routes) addRoute(app, context, route);
+    await serveDocs(app, context);
+    answerUnmatched(app, context);
     await app.ready();
     const address = await listen(app.server, { host: options.host, port: options.port }, "PORT");
+    let closed: Promise<void> | undefined;
     return {
       address,
       stopAccepting: () => {
         load.draining = true;
       },
-      close: () => closeHttp(app, load, bounds.closeWaitMs),
+      close: () => (closed ??= closeHttp(app, load, bounds.closeWaitMs)),
     };
   } catch (error) {
     load.stop();
@@ -100,38 +102,31 @@ export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<H
   }
 }
 
-function createApp(deps: HttpDeps, { context }: { readonly context: GuardContext }): HttpApp {
-  const { config, log } = deps;
+function createApp({ config, log }: HttpDeps, context: GuardContext): HttpApp {
   const { load, meters } = context;
   const handleError = createErrorHandler(log, load);
-  try {
-    // No logger of the framework's: it would make one per request.
-    const app = fastify<Server, InboundRequest, ServerResponse<InboundRequest>>({
-      serverFactory: (listener) => createNodeServer(countTraffic(listener, context), config),
-      clientErrorHandler: createClientErrorHandler({ log, meters }),
-      bodyLimit: limits.requestBodyBytes,
-      trustProxy: config.trustProxy.length === 0 ? false : [...config.trustProxy],
-      genReqId: requestIdOf,
-      return503OnClosing: false,
-      routerOptions: { maxParamLength: paramLengthMax },
-      ajv: { customOptions: { ...validatorOptions, keywords: [...validatorOptions.keywords] } },
-      schemaErrorFormatter: violationError,
-      frameworkErrors: (error, anyRequest, anyReply) => {
-        // Typed with Node's own request class, made with ours.
-        const request = anyRequest as unknown as HttpRequest;
-        const reply = anyReply as unknown as HttpReply;
-        setStandardHeaders(request, reply, load);
-        handleError(error, request, reply);
-      },
-    });
-    acceptJsonOnly(app);
-    app.setErrorHandler(handleError);
-    return app;
-  } catch (error) {
-    // The one option that the framework itself parses.
-    if (!/address|subnet|CIDR/i.test(errorMessage(error))) throw error;
-    throw new StartupError(`TRUST_PROXY: ${errorMessage(error)}`, { cause: error });
-  }
+  // No logger of the framework's: it would make one per request.
+  const app = fastify<Server, InboundRequest, ServerResponse<InboundRequest>>({
+    serverFactory: (listener) => createNodeServer(countTraffic(listener, context), config),
+    clientErrorHandler: createClientErrorHandler({ log, meters }),
+    bodyLimit: limits.requestBodyBytes,
+    trustProxy: config.trustProxy.length === 0 ? false : [...config.trustProxy],
+    genReqId: requestIdOf,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: paramLengthMax },
+    ajv: { customOptions: { ...validatorOptions, keywords: [...validatorOptions.keywords] } },
+    schemaErrorFormatter: violationError,
+    frameworkErrors: (error, anyRequest, anyReply) => {
+      // Typed with Node's own request class, made with ours.
+      const request = anyRequest as unknown as HttpRequest;
+      const reply = anyReply as unknown as HttpReply;
+      setStandardHeaders(request, reply, load);
+      handleError(error, request, reply);
+    },
+  });
+  acceptJsonOnly(app);
+  app.setErrorHandler(handleError);
+  return app;
 }
 
 async function closeHttp(app: HttpApp, load: Load, waitMs: number): Promise<void> {

@@ -69,7 +69,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
 
 /** Credentials of the tests: the scopes themselves, joined by `+`. */
 async function authenticateByScope(credential: string): Promise<Actor> {
-  if (!credential.startsWith("scopes:")) throw new AppError("unauthorized", { detail: "unknown key" });
+  if (!/^scopes:[a-z:+]+$/.test(credential)) throw new AppError("unauthorized", { detail: "unknown key" });
   const scopes = new Set(credential.slice(7).split("+") as Scope[]);
   return { kind: "key", id: 7, name: "test", scopes, sourceId: undefined };
 }
@@ -78,6 +78,17 @@ const unused = (): never => {
   throw new Error("not part of this test");
 };
 const noApiKeys = { create: unused, list: unused, revoke: unused, verify: unused };
+
+/** The lines of `http_requests_total`, once `wanted` is among them: a request is counted after its answer was read. */
+export async function requestCounts(server: TestServer, wanted: string): Promise<readonly string[]> {
+  for (;;) {
+    const page = await server.metrics.registry.metrics();
+    const lines = page.split("\n").filter((line) => line.startsWith("http_requests_total{"));
+    const counts = lines.map((line) => line.slice("http_requests_total".length));
+    if (counts.includes(wanted)) return counts;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
 
 /** A route with the parts that a test names; open, and answering `{"ok":true}`. */
 export function testRoute(parts: Partial<Route> = {}): Route {

@@ -11,7 +11,11 @@ function logged(write: (log: ReturnType<typeof createLogger>) => void): string {
 
 function databaseError(): DatabaseError {
   const error = new DatabaseError('invalid input syntax for type integer: "my secret words"', 100, "error");
-  return Object.assign(error, { code: "22P02", detail: "Key (text)=(my secret words)", where: "my secret words" });
+  return Object.assign(error, {
+    code: "22P02",
+    detail: "Key (text)=(my secret words)",
+    where: "my secret words",
+  });
 }
 
 test("an error of PostgreSQL is logged by its facts, without the values that it quotes", () => {

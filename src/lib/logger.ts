@@ -35,11 +35,21 @@ function describeError(error: Error): object {
   if (!(error instanceof DatabaseError)) return pino.stdSerializers.err(error);
   const { code, severity, table, column, constraint, routine, stack } = error;
   const frames = stack?.split("\n").filter((line) => line.startsWith("    at "));
-  return { type: "DatabaseError", code, severity, table, column, constraint, routine, stack: frames?.join("\n") };
+  return {
+    type: "DatabaseError",
+    code,
+    severity,
+    table,
+    column,
+    constraint,
+    routine,
+    stack: frames?.join("\n"),
+  };
 }
 
 /** What a log line may say about an error in place of its message. */
 export function loggableMessage(error: unknown): string {
-  if (error instanceof DatabaseError) return `database error ${error.code ?? "unknown"} ${error.constraint ?? ""}`.trimEnd();
+  if (error instanceof DatabaseError)
+    return `database error ${error.code ?? "unknown"} ${error.constraint ?? ""}`.trimEnd();
   return error instanceof Error ? error.message : String(error);
 }

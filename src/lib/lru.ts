@@ -1,40 +1,52 @@
-/** A map of at most `max` keys that forgets the one used longest ago. */
+/**
+ * A map of at most `max` keys that forgets those that were not used for the longest time. It keeps two generations:
+ * keys that are used move to the young one, and when that is full it becomes the old one and the old one is forgotten,
+ * half of all at a time. A hit on a young key costs one look-up and moves nothing.
+ */
 export class Lru<K, V> {
-  readonly #max: number;
-  readonly #map = new Map<K, V>();
+  readonly #generationMax: number;
+  #young = new Map<K, V>();
+  #old = new Map<K, V>();
 
   constructor(max: number) {
-    this.#max = max;
+    this.#generationMax = Math.max(1, Math.floor(max / 2));
   }
 
+  /** Keys that are remembered, never more than `max`. */
   get size(): number {
-    return this.#map.size;
+    return this.#young.size + this.#old.size;
   }
 
   get(key: K): V | undefined {
-    const value = this.#map.get(key);
-    if (value === undefined) return undefined;
-    this.#map.delete(key);
-    this.#map.set(key, value);
-    return value;
+    const young = this.#young.get(key);
+    if (young !== undefined) return young;
+    const old = this.#old.get(key);
+    if (old === undefined) return undefined;
+    this.#old.delete(key);
+    this.#add(key, old);
+    return old;
   }
 
   set(key: K, value: V): void {
-    this.#map.delete(key);
-    this.#map.set(key, value);
-    if (this.#map.size <= this.#max) return;
-    // A Map keeps the order of insertion: the first key is the oldest.
-    for (const oldest of this.#map.keys()) {
-      this.#map.delete(oldest);
-      break;
-    }
+    if (this.#old.size > 0) this.#old.delete(key);
+    this.#add(key, value);
   }
 
   delete(key: K): void {
-    this.#map.delete(key);
+    this.#young.delete(key);
+    this.#old.delete(key);
   }
 
   clear(): void {
-    this.#map.clear();
+    this.#young.clear();
+    this.#old.clear();
+  }
+
+  #add(key: K, value: V): void {
+    if (this.#young.size >= this.#generationMax && !this.#young.has(key)) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(key, value);
   }
 }

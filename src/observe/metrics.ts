@@ -31,7 +31,7 @@ export function createMetrics(options: { readonly process: boolean }): Metrics {
     }),
     appendDuration: new Histogram({
       name: "eventlog_append_duration_seconds",
-      help: "Time from append to durability",
+      help: "Time of a group commit",
       buckets: latencyBucketsS,
       registers,
     }),

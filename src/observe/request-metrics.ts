@@ -25,17 +25,18 @@ type Tally = {
  */
 export function createRequestMetrics(registry: Registry, bucketsS: readonly number[]): RequestMetrics {
   const tallies = new Map<string, Tally & RequestMeter>();
+  const used = (): readonly Tally[] => [...tallies.values()].filter(({ byStatus }) => byStatus.size > 0);
   register(registry, {
     name: "http_requests_total",
     help: "HTTP requests answered",
     type: "counter",
-    values: () => [...tallies.values()].flatMap(counterValues),
+    values: () => used().flatMap(counterValues),
   });
   register(registry, {
     name: "http_request_duration_seconds",
     help: "Time from request to answer",
     type: "histogram",
-    values: () => [...tallies.values()].flatMap((tally) => histogramValues(tally, bucketsS)),
+    values: () => used().flatMap((tally) => histogramValues(tally, bucketsS)),
   });
   return {
     meter(method, route) {

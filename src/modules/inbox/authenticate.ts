@@ -40,7 +40,7 @@ function findSource(
   sources: Pick<Sources, "find">,
   actor: Actor | undefined,
   name: string | undefined,
-): Promise<SigningSource> {
+): SigningSource | Promise<SigningSource> {
   if (name !== undefined) return sources.find({ name });
   if (actor === undefined) {
     throw new AppError("unauthorized", {

@@ -3,12 +3,14 @@ import type { Consumer } from "../../eventlog/consumer.ts";
 import { type Entry, type RedactedData, parseData, redactedType } from "../../eventlog/eventlog.ts";
 import type { Tx } from "../../lib/db.ts";
 import type { Metrics } from "../../observe/metrics.ts";
+import { createContactCache } from "./contacts.ts";
 import { eraseMessages } from "./erase.ts";
 import { type ArrivedMessage, saveMessages } from "./save.ts";
 
 /** Builds contacts, dialogs and messages from accepted webhooks. A failing one holds up its own contact only. */
 export function createProjection(deps: { readonly metrics: Pick<Metrics, "messages"> }): Consumer {
   const { metrics } = deps;
+  const cache = createContactCache();
   return {
     group: "inbox",
     kind: "projection",
@@ -18,10 +20,8 @@ export function createProjection(deps: { readonly metrics: Pick<Metrics, "messag
     batchMax: 1_000,
     attemptsMax: 5,
     handle: async (entries, tx) => {
-      const saved = await saveMessages(
-        tx,
-        entries.filter(({ type }) => type === messageReceived).map(toMessage),
-      );
+      const messages = entries.filter(({ type }) => type === messageReceived).map(toMessage);
+      const saved = await saveMessages(tx, messages, cache);
       await erase(
         tx,
         entries.filter(({ type }) => type === redactedType),
@@ -48,5 +48,6 @@ function toMessage(entry: Entry): ArrivedMessage {
     text: payload.message_text.trim(),
     sentAtS: payload.send_at,
     receivedAtMs: entry.time,
+    number: entry.offset,
   };
 }

@@ -78,7 +78,7 @@ export async function listDialogs(
             ${contactColumns}
        from inbox_dialog d join inbox_contact c on c.id = d.contact_id join inbox_source s on s.id = c.source_id
       where ${filters.join(" and ")}
-      order by d.last_message_at desc, d.id desc limit $1`,
+      order by d.activity_step desc, d.last_message_at desc, d.id desc limit $1`,
     values,
   );
   const page = rows.slice(0, limit);

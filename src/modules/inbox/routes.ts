@@ -63,16 +63,16 @@ function webhookRoute(deps: RouteDeps): Route {
           headers: { ...headers },
         });
       }
-      const { rawBody } = request;
-      if (rawBody === undefined) throw new Error("the webhook route keeps the raw body");
-      const accepted = await accept({
+      const { rawText } = request;
+      if (rawText === undefined) throw new Error("the webhook route keeps the raw body");
+      const id = await accept({
         sourceId: source.id,
         actor,
         body: request.body as WebhookBody,
-        rawBody,
+        text: rawText,
       });
       // Two fields that need no escaping: the schema's serialiser would cost more than the rest of the answer.
-      return { status: 202, json: `{"status":"accepted","message_id":"${accepted.message_id}"}`, headers };
+      return { status: 202, json: `{"status":"accepted","message_id":"${id}"}`, headers };
     },
   };
 }

@@ -1,6 +1,8 @@
-import { createHmac, hash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import type { SourceScheme } from "../../../protocol/inbox.ts";
 import { AppError } from "../../lib/errors.ts";
+import { Lru } from "../../lib/lru.ts";
+import { type HmacKey, hmacKey, hmacSha256 } from "./hmac.ts";
 
 /** The parts of a request that a signature speaks about. */
 export type SignedRequest = {
@@ -55,11 +57,10 @@ function requireStandard({ headers, body }: SignedRequest, rules: SignatureRules
     .split(" ", signaturesMax)
     .filter((signature) => signature.startsWith("v1,"))
     .map((signature) => signature.slice(3));
+  // Header values are latin1: one byte a character.
+  const prefix = `${messageId}.${timestamp}.`;
   const valid = rules.secrets.some((secret) => {
-    const expected = createHmac("sha256", standardKey(secret))
-      .update(`${messageId}.${timestamp}.`)
-      .update(body)
-      .digest("base64");
+    const expected = hmacSha256(keyOf(secret), prefix, body, "base64");
     return given.some((signature) => equal(signature, expected));
   });
   if (!valid) throw new AppError("signature_invalid");
@@ -72,7 +73,7 @@ const signaturesMax = 5;
 function requireHub({ headers, body }: SignedRequest, rules: SignatureRules): void {
   const given = header(headers, "x-hub-signature-256");
   const valid = rules.secrets.some((secret) =>
-    equal(given, `sha256=${createHmac("sha256", secret).update(body).digest("hex")}`),
+    equal(given, `sha256=${hmacSha256(keyOf(secret), "", body, "hex")}`),
   );
   if (!valid) throw new AppError("signature_invalid");
 }
@@ -93,9 +94,16 @@ function header(headers: SignedRequest["headers"], name: string): string {
   return value;
 }
 
-/** The key of a Standard Webhooks secret is what its base64 stands for. */
-function standardKey(secret: string): Buffer {
-  return Buffer.from(secret.startsWith("whsec_") ? secret.slice(6) : secret, "base64");
+const keys = new Lru<string, HmacKey>(1_000);
+
+/** The key of a secret; that of Standard Webhooks is what its base64 stands for. */
+function keyOf(secret: string): HmacKey {
+  let key = keys.get(secret);
+  if (key === undefined) {
+    key = hmacKey(secret.startsWith("whsec_") ? Buffer.from(secret.slice(6), "base64") : Buffer.from(secret));
+    keys.set(secret, key);
+  }
+  return key;
 }
 
 function equal(given: string, expected: string): boolean {

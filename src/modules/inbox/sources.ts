@@ -27,8 +27,8 @@ export type Sources = {
   rotate(name: string): Promise<{ readonly secret: string }>;
   /** Ends a source; its dialogs stay. False when there is none of that name. */
   remove(name: string): Promise<boolean>;
-  /** From a cache that is at most 2 s old. Throws `unknown_source`. */
-  find(which: { readonly name: string } | { readonly id: number }): Promise<SigningSource>;
+  /** From a cache that is at most 2 s old; then without a promise. Throws `unknown_source`. */
+  find(which: { readonly name: string } | { readonly id: number }): SigningSource | Promise<SigningSource>;
 };
 
 const cacheMs = 2_000;
@@ -48,9 +48,7 @@ function toSource(row: Omit<SourceRow, "secrets">): Source {
 
 export function createSources(deps: { readonly db: Db; readonly access: Pick<Access, "apiKeys"> }): Sources {
   const { db, access } = deps;
-  const cache = new Lru<string, { readonly at: number; readonly answer: Promise<SigningSource | undefined> }>(
-    cacheSourcesMax,
-  );
+  const cache = createCache(db);
 
   const newKey = async (source: Source): Promise<string> => {
     const key = await access.apiKeys.create({
@@ -99,18 +97,37 @@ export function createSources(deps: { readonly db: Db; readonly access: Pick<Acc
       return rowCount > 0;
     },
 
-    async find(which) {
-      const key = "name" in which ? `name ${which.name}` : `id ${which.id}`;
-      const now = performance.now();
-      let cached = cache.get(key);
-      if (cached === undefined || now - cached.at > cacheMs) {
-        const answer = lookUp(db, which);
-        // A failed look-up is nobody's answer but its caller's.
-        answer.catch(() => cache.delete(key));
-        cached = { at: now, answer };
-        cache.set(key, cached);
-      }
-      return required("name" in which ? which.name : `id ${which.id}`)(await cached.answer);
+    find: (which) => cache.find(which),
+  };
+}
+
+/** Sources as the database had them at most `cacheMs` ago; one look-up at a time for a source, however many ask. */
+function createCache(db: Db): Pick<Sources, "find"> & { clear(): void } {
+  const known = new Lru<string | number, { readonly at: number; readonly source: SigningSource }>(
+    cacheSourcesMax,
+  );
+  const loading = new Map<string | number, Promise<SigningSource>>();
+  return {
+    find: (which) => {
+      const key = "name" in which ? which.name : which.id;
+      const cached = known.get(key);
+      if (cached !== undefined && performance.now() - cached.at < cacheMs) return cached.source;
+      const underWay = loading.get(key);
+      if (underWay !== undefined) return underWay;
+      const at = performance.now();
+      const answer = lookUp(db, which)
+        .then(required(String(key)))
+        .then((source) => {
+          known.set(key, { at, source });
+          return source;
+        })
+        .finally(() => loading.delete(key));
+      loading.set(key, answer);
+      return answer;
+    },
+    clear: () => {
+      known.clear();
+      loading.clear();
     },
   };
 }
@@ -187,6 +204,10 @@ function checkNew(name: string, scheme: SourceScheme, secret: string | undefined
     refuse("/secret", "must be 16 to 256 letters, digits, dashes or underscores");
   }
   if (secret.length < 16 || secret.length > 256) refuse("/secret", "must have 16 to 256 characters");
+  // PostgreSQL cannot hold NUL, UTF-8 no lone surrogates, and what has a control character was pasted by mistake.
+  if (/\p{Cc}/u.test(secret) || !secret.isWellFormed()) {
+    refuse("/secret", "must not contain control characters or lone surrogates");
+  }
 }
 
 function newSecret(scheme: SourceScheme): string {

@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { test } from "node:test";
+import { type Config, databaseAddress, envExample, options, readConfig, shownDefault } from "./config.ts";
+import { StartupError } from "./lib/errors.ts";
+
+/** A text for each option, other than its default, and what it means. */
+const examples: Readonly<Record<keyof Config, readonly [string, unknown]>> = {
+  host: ["0.0.0.0", "0.0.0.0"],
+  port: ["0", 0],
+  metricsPort: ["off", undefined],
+  maxConnections: ["1", 1],
+  trustProxy: ["127.0.0.1, 10.0.0.0/8,", ["127.0.0.1", "10.0.0.0/8"]],
+  requestTimeoutMs: ["100", 100],
+  roles: ["worker,worker", ["worker"]],
+  dataDir: ["/var/lib/tidings/../x", "/var/lib/x"],
+  logLevel: ["DEBUG", "debug"],
+  databaseUrl: [
+    "postgres://me:p%40ss%2F@db.example:6432/talk?sslmode=verify-full",
+    {
+      host: "db.example",
+      port: 6432,
+      user: "me",
+      password: "p@ss/",
+      database: "talk",
+      ssl: { rejectUnauthorized: true },
+    },
+  ],
+  dbHost: ["db.example", "db.example"],
+  dbPort: ["65535", 65_535],
+  dbUser: ["me", "me"],
+  dbPassword: ["pass word", "pass word"],
+  dbName: ["talk", "talk"],
+  dbPoolMax: ["2", 2],
+  embeddedUser: ["postgres", "postgres"],
+  eventlogPartitions: ["256", 256],
+  eventlogQueueEntries: ["100", 100],
+  appendTimeoutMs: ["60000", 60_000],
+  eventlogRetentionDays: ["1", 1],
+  eventlogRetentionMaxDays: ["3650", 3_650],
+  eventlogNotify: ["off", false],
+  inboxRetentionMonths: ["12", 12],
+  webhookToleranceS: ["86400", 86_400],
+  rateSource: ["2.5", { perSecond: 2.5, burst: 3 }],
+  rateIp: ["1/5", { perSecond: 1, burst: 5 }],
+  rateContact: ["0.01/1", { perSecond: 0.01, burst: 1 }],
+  jwtSecret: ["x".repeat(32), "x".repeat(32)],
+  jwtJwksUrl: ["https://id.example/keys", new URL("https://id.example/keys")],
+  jwtIssuer: ["https://id.example", "https://id.example"],
+  jwtAudience: ["tidings", "tidings"],
+};
+
+/** Texts that are refused. Options of any text have none. */
+const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
+  port: ["-1", "65536", "80a", "1.5", "1e3"],
+  metricsPort: ["none", "65536"],
+  maxConnections: ["0", "1000001"],
+  requestTimeoutMs: ["99", "600001"],
+  roles: ["api,gateway", ","],
+  logLevel: ["verbose"],
+  databaseUrl: [
+    "db.example",
+    "mysql://db/x",
+    "postgres://db.example",
+    "postgres:///x",
+    "postgres://db/x?sslmode=maybe",
+  ],
+  dbPort: ["x"],
+  dbPoolMax: ["1", "1001"],
+  eventlogPartitions: ["0", "257"],
+  eventlogQueueEntries: ["99"],
+  appendTimeoutMs: ["99", "60001"],
+  eventlogRetentionDays: ["0", "3651"],
+  eventlogRetentionMaxDays: ["0"],
+  eventlogNotify: ["maybe"],
+  inboxRetentionMonths: ["-1"],
+  webhookToleranceS: ["0", "86401"],
+  rateSource: ["0", "-1", "1/0", "10/", "/10", "a/b", "1/1.5", "Infinity"],
+  rateIp: ["1//2"],
+  rateContact: ["1 / 2"],
+  jwtSecret: ["x".repeat(31)],
+  jwtJwksUrl: ["id.example/keys"],
+};
+
+const names = Object.keys(options) as (keyof Config)[];
+const problemsOf = (env: Readonly<Record<string, string>>): readonly string[] => {
+  try {
+    readConfig(env);
+  } catch (error) {
+    assert.ok(error instanceof StartupError);
+    return error.message.split("\n");
+  }
+  return [];
+};
+
+test("every option is read from its own variable, white space around it removed", () => {
+  for (const name of names) {
+    const [text, expected] = examples[name];
+    const config = readConfig({ [options[name].env]: ` ${text} ` });
+    assert.deepEqual(config[name], expected, name);
+    assert.deepEqual({ ...config, [name]: undefined }, { ...readConfig({}), [name]: undefined }, name);
+  }
+});
+
+test("an option that is not set or empty has its default", () => {
+  const empty = Object.fromEntries(names.map((name) => [options[name].env, " "]));
+  assert.deepEqual(readConfig(empty), readConfig({}));
+  for (const name of names) assert.deepEqual(readConfig({})[name], options[name].default);
+});
+
+test("a text that an option cannot take is refused under the option's name", () => {
+  for (const [name, texts] of Object.entries(refused)) {
+    const { env } = options[name as keyof Config];
+    for (const text of texts) {
+      const problems = problemsOf({ [env]: text });
+      assert.equal(problems.length, 1, `${env}=${text}`);
+      assert.match(problems[0] ?? "", new RegExp(`^${env}: .*must `));
+    }
+  }
+});
+
+test("all problems are reported at once", () => {
+  const env = Object.entries(refused).map(([name, [text = ""]]) => [options[name as keyof Config].env, text]);
+  const problems = problemsOf({
+    ...Object.fromEntries(env),
+    EVENTLOG_RETENTION_DAYS: "40",
+    EVENTLOG_RETENTION_MAX_DAYS: "30",
+  });
+  assert.equal(problems.length, env.length - 2 + 1);
+  assert.match(problems.at(-1) ?? "", /^EVENTLOG_RETENTION_MAX_DAYS: must not be less/);
+});
+
+test("no problem repeats a secret", () => {
+  const secrets = { JWT_SECRET: "hunter2", DATABASE_URL: "postgres://me:hunter2@/talk?sslmode=no" };
+  const text = problemsOf(secrets).join("\n");
+  assert.equal(problemsOf(secrets).length, 2);
+  assert.doesNotMatch(text, /hunter2/);
+});
+
+test("DATABASE_URL wins over DB_*, and with neither the server brings its own", () => {
+  assert.equal(databaseAddress(readConfig({})), undefined);
+  assert.equal(databaseAddress(readConfig({ DB_USER: "me", DB_NAME: "talk" })), undefined);
+  const parts = { DB_HOST: "db.example", DB_PASSWORD: "secret" };
+  assert.deepEqual(databaseAddress(readConfig(parts)), {
+    host: "db.example",
+    port: 5432,
+    user: "tidings",
+    database: "tidings",
+    password: "secret",
+  });
+  const url = "postgresql://%2Frun%2Fpg/talk?sslmode=disable";
+  assert.deepEqual(databaseAddress(readConfig({ ...parts, DATABASE_URL: url })), {
+    host: "/run/pg",
+    port: 5432,
+    user: "postgres",
+    database: "talk",
+  });
+});
+
+test("every option has a variable of its own and a sentence that says what it is for", () => {
+  assert.equal(new Set(names.map((name) => options[name].env)).size, names.length);
+  for (const name of names) {
+    const { env, doc } = options[name];
+    assert.match(env, /^[A-Z][A-Z0-9_]+$/);
+    assert.ok(doc.length > 5 && !doc.endsWith("."), env);
+  }
+});
+
+test(".env.example is made from the options, and what it shows are the defaults", async () => {
+  const file = await readFile(new URL("../.env.example", import.meta.url), "utf8");
+  assert.equal(file, envExample(), "write it anew: node src/main.ts config --example > .env.example");
+  const shown = Object.fromEntries(
+    [...file.matchAll(/^#([A-Z0-9_]+)=(.*)$/gm)].map(([, name = "", value = ""]) => [name, value]),
+  );
+  assert.deepEqual(
+    Object.keys(shown),
+    names.map((name) => options[name].env),
+  );
+  assert.deepEqual(readConfig(shown), readConfig({}));
+  assert.equal(path.resolve(shownDefault(options.dataDir)), readConfig({}).dataDir);
+});

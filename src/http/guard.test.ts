@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { RouteRequest } from "../deps.ts";
+import { AppError } from "../lib/errors.ts";
+import { createRateHeaders } from "../lib/token-bucket.ts";
+import {
+  parseRaw,
+  postJson,
+  problemOf,
+  requestCounts,
+  sendRaw,
+  startTestServer,
+  testRoute,
+} from "./test-server.ts";
+
+/** Answers with who was let in. */
+const whoami = async ({ actor }: RouteRequest) => ({
+  status: 200,
+  json: JSON.stringify({ actor: actor === undefined ? null : actor.id }),
+});
+const scoped = testRoute({ scope: "webhook:write", handler: whoami });
+
+test("a bearer credential or an API key header lets an actor with the scope in, an admin too", async () => {
+  await using server = await startTestServer({ routes: [scoped] });
+  for (const headers of [
+    { authorization: "Bearer scopes:webhook:write" },
+    { authorization: "bearer   scopes:admin" },
+    { "x-api-key": "scopes:webhook:write" },
+    { authorization: "Bearer scopes:admin", "x-api-key": "scopes:admin" },
+  ]) {
+    const response = await postJson(`${server.url}/thing`, {}, headers);
+    assert.deepEqual(await response.json(), { actor: 7 }, JSON.stringify(headers));
+  }
+});
+
+test("no credential, an unknown one or two different ones are 401 and say so", async () => {
+  await using server = await startTestServer({ routes: [scoped] });
+  for (const headers of [
+    {},
+    { authorization: "Bearer wrong" },
+    { authorization: "Bearer" },
+    { authorization: "Basic c2NvcGVzOmFkbWlu" },
+    { authorization: "Bearer scopes:admin", "x-api-key": "scopes:webhook:write" },
+  ]) {
+    const response = await postJson(`${server.url}/thing`, {}, headers);
+    assert.equal(response.status, 401, JSON.stringify(headers));
+    assert.equal(response.headers.get("www-authenticate"), "Bearer");
+    assert.equal((await problemOf(response)).code, "unauthorized");
+  }
+});
+
+test("a credential that is sent twice in the same way is 401, equal or not", async () => {
+  await using server = await startTestServer({ routes: [scoped] });
+  for (const name of ["Authorization: Bearer ", "X-Api-Key: "]) {
+    const answer = await sendRaw(
+      server.port,
+      `POST /thing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${name}scopes:admin\r\n${name}scopes:stats:read\r\n\r\n`,
+    );
+    assert.equal(parseRaw(answer).status, 401, name);
+  }
+});
+
+test("an actor without the scope is 403, and the scope is named", async () => {
+  await using server = await startTestServer({ routes: [scoped] });
+  const response = await postJson(`${server.url}/thing`, {}, { "x-api-key": "scopes:stats:read" });
+  assert.equal(response.status, 403);
+  assert.match((await problemOf(response)).detail ?? "", /webhook:write/);
+});
+
+test("a bad credential is refused before the body is looked at", async () => {
+  await using server = await startTestServer({ routes: [scoped] });
+  const response = await postJson(`${server.url}/thing`, "{broken", { "x-api-key": "wrong" });
+  assert.equal(response.status, 401);
+});
+
+test("an open route ignores credentials", async () => {
+  await using server = await startTestServer({ routes: [testRoute({ handler: whoami })] });
+  const response = await postJson(`${server.url}/thing`, {}, { "x-api-key": "wrong" });
+  assert.deepEqual(await response.json(), { actor: null });
+});
+
+test("a route that authenticates itself gets the actor of a valid credential, none without, and 401 for a bad one", async () => {
+  await using server = await startTestServer({ routes: [testRoute({ scope: "self", handler: whoami })] });
+  const valid = await postJson(`${server.url}/thing`, {}, { "x-api-key": "scopes:stats:read" });
+  assert.deepEqual(await valid.json(), { actor: 7 });
+  const none = await postJson(`${server.url}/thing`, {}, { authorization: "Basic abc" });
+  assert.deepEqual(await none.json(), { actor: null });
+  assert.equal((await postJson(`${server.url}/thing`, {}, { "x-api-key": "wrong" })).status, 401);
+});
+
+test("a credential that cannot be checked is 503, and one whose check breaks is never let in", async () => {
+  const failures: Record<string, unknown> = {
+    later: new AppError("unavailable"),
+    broken: new Error("secret"),
+    nothing: undefined,
+  };
+  await using server = await startTestServer({
+    routes: [scoped],
+    // oxlint-disable-next-line prefer-promise-reject-errors -- what a careless program does
+    authenticate: (credential) => Promise.reject(failures[credential]),
+  });
+  const statusFor = async (key: string): Promise<number> =>
+    (await postJson(`${server.url}/thing`, {}, { "x-api-key": key })).status;
+  assert.equal(await statusFor("later"), 503);
+  assert.equal(await statusFor("broken"), 500);
+  assert.equal(await statusFor("nothing"), 500);
+});
+
+test("an address gets its burst, then 429 with the seconds to wait, and goes on when they have passed", async () => {
+  let nowMs = 1_000_000;
+  await using server = await startTestServer({
+    routes: [testRoute()],
+    config: { rateIp: { perSecond: 0.5, burst: 2 } },
+    clock: { now: () => nowMs },
+  });
+  const first = await postJson(`${server.url}/thing`, {});
+  assert.equal(first.headers.get("ratelimit-policy"), '"ip";q=2;w=4');
+  assert.equal(first.headers.get("ratelimit"), '"ip";r=1;t=2');
+  assert.equal((await fetch(`${server.url}/nothing`)).status, 404, "unknown paths count as well");
+  const refused = await postJson(`${server.url}/thing`, "{broken", { "x-api-key": "wrong" });
+  assert.equal(refused.status, 429);
+  assert.equal(refused.headers.get("retry-after"), "2");
+  assert.equal(refused.headers.get("ratelimit"), '"ip";r=0;t=4');
+  assert.equal((await problemOf(refused)).code, "rate_limited");
+  assert.equal((await fetch(`${server.url}/health/live`)).status, 200, "probes are not limited");
+  nowMs += 2_000;
+  assert.equal((await postJson(`${server.url}/thing`, {})).status, 200);
+});
+
+test("a module's own limit joins the address's in the same headers", async () => {
+  const headers = createRateHeaders("source", { perSecond: 1, burst: 5 })({
+    allowed: true,
+    remaining: 4,
+    limit: 5,
+    resetS: 1,
+    retryAfterS: 0,
+  });
+  const handler = async () => ({ status: 200, json: "{}", headers: { ...headers } });
+  await using server = await startTestServer({
+    routes: [testRoute({ handler })],
+    config: { rateIp: { perSecond: 1, burst: 2 } },
+  });
+  const response = await postJson(`${server.url}/thing`, {});
+  assert.equal(response.headers.get("ratelimit"), '"ip";r=1;t=1, "source";r=4;t=1');
+  assert.equal(response.headers.get("ratelimit-policy"), '"ip";q=2;w=2, "source";q=5;w=5');
+});
+
+test("URLs and methods that clients invent do not become labels", async () => {
+  await using server = await startTestServer({ routes: [testRoute({ method: "GET", path: "/thing/:id" })] });
+  for (let i = 0; i < 20; i++) {
+    await fetch(`${server.url}/thing/${i}?q=${i}`);
+    await fetch(`${server.url}/random/${i}`);
+    await fetch(`${server.url}/thing/${i}`, { method: "PATCH" });
+    await fetch(`${server.url}/thing/${i}`, { method: "PROPFIND" });
+    await sendRaw(server.port, `NONSENSE /${i} HTTP/1.1\r\n\r\n`);
+  }
+  await fetch(`${server.url}/thing/1`, { method: "HEAD" });
+  const counts = await requestCounts(server, '{method="HEAD",route="/thing/:id",status="200"} 1');
+  assert.deepEqual(counts.toSorted(), [
+    '{method="GET",route="/thing/:id",status="200"} 20',
+    '{method="GET",route="unmatched",status="404"} 20',
+    '{method="HEAD",route="/thing/:id",status="200"} 1',
+    '{method="OTHER",route="unmatched",status="400"} 20',
+    '{method="OTHER",route="unmatched",status="405"} 20',
+    '{method="PATCH",route="unmatched",status="405"} 20',
+  ]);
+});
