@@ -44,7 +44,7 @@ test("whatever is not a cursor of these parts is refused as one, and as nothing 
 
 test("a cursor with a character changed is refused or leads to a place of the same kind", () => {
   fc.assert(
-    fc.property(places, fc.nat(), fc.constantFrom(..."Aaz09_-"), (place, at, unit) => {
+    fc.property(places, fc.nat(), fc.constantFrom("A", "a", "z", "0", "9", "_", "-"), (place, at, unit) => {
       const cursor = encodeCursor(place);
       const index = at % cursor.length;
       let decoded: readonly (string | number)[];

@@ -8,7 +8,10 @@ export async function eraseMessages(tx: Queryable, ids: readonly string[]): Prom
         and m.received_at = k.received_at and m.id = k.id`,
     [ids],
   );
-  await tx.query("update inbox_dialog set last_message_text = '' where last_message_id = any($1::uuid[])", [
-    ids,
-  ]);
+  // By the dialog's own id: nothing is indexed by its last message, and there may be millions of dialogs.
+  await tx.query(
+    `update inbox_dialog d set last_message_text = '' from inbox_message_key k
+      where k.id = any($1::uuid[]) and d.id = k.dialog_id and d.last_message_id = k.id`,
+    [ids],
+  );
 }
