@@ -48,7 +48,9 @@ async function withPostgres(run: (env: Record<string, string>) => Promise<number
     return await run({ TIDINGS_TEST_PG: embedded.address.host });
   } finally {
     await embedded.stop();
-    await rm(dataDir, { recursive: true, force: true });
+    if (process.env["KEEP_DB"] === "1")
+      console.log(`kept ${dataDir}, the data directory of this run's PostgreSQL`);
+    else await rm(dataDir, { recursive: true, force: true });
   }
 }
 

@@ -136,7 +136,7 @@ export const options = {
     parse: parse.onOff,
     default: true,
     shown: "on",
-    doc: "wake other processes through LISTEN/NOTIFY; off (poll only) behind a transaction-mode pooler",
+    doc: "wake other processes through LISTEN/NOTIFY; off: they poll",
   }),
   inboxRetentionMonths: option("Inbox", "INBOX_RETENTION_MONTHS", {
     parse: parse.count(0, 1_200),

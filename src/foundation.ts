@@ -41,7 +41,7 @@ export async function openFoundation(wanted: Config, opts: FoundationOptions): P
 
   const db = openDb(address, { poolMax: config.dbPoolMax, log });
   stack.defer(() => db.close());
-  await requireUsableDatabase(db);
+  await requireUsableDatabase(db, log);
   onProgress("migrating");
   await migrate(db, await readMigrations(migrationsDir));
 

@@ -15,6 +15,7 @@ function setUp() {
     create: () => Promise.reject(new Error("not asked for")),
     list: async () => [],
     revoke: async () => false,
+    endOfSource: async () => undefined,
     verify: async (secret) => {
       asked.push("key");
       return secret === "tdk_good" ? key : undefined;

@@ -35,6 +35,8 @@ export type ApiKeys = {
   list(): Promise<readonly ApiKey[]>;
   /** Ends a key; every process honours it within 2 s. False when there is no such active key. */
   revoke(id: number): Promise<boolean>;
+  /** Lets the keys that only send a source's webhooks end at a time, or earlier where they end earlier. */
+  endOfSource(sourceId: number, at: Date): Promise<void>;
   /** The actor behind a key, or undefined when it is unknown, expired or revoked. */
   verify(secret: string): Promise<KeyActor | undefined>;
 };
@@ -94,6 +96,14 @@ export function createApiKeys(deps: {
       if (found === undefined || found.expiresAtMs <= now) return undefined;
       usage.note(found.actor.id, now);
       return found.actor;
+    },
+    endOfSource: async (sourceId, at) => {
+      await db.query(
+        `update access_api_key set expires_at = $2
+          where source_id = $1 and scopes = array['webhook:write'] and revoked_at is null
+            and (expires_at is null or expires_at > $2)`,
+        [sourceId, at],
+      );
     },
     flushUsage: () => usage.flush(),
     close: () => usage.flush(),

@@ -39,6 +39,7 @@ function memoryKeys() {
       if (found !== undefined) found.key = { ...found.key, revokedAt: new Date() };
       return found !== undefined;
     },
+    endOfSource: () => Promise.reject(new Error("not asked for")),
     verify: async (secret) => {
       const found = stored.find((item) => item.secret === secret)?.key;
       if (found === undefined || found.revokedAt !== undefined) return undefined;

@@ -1,4 +1,4 @@
-import type { Queryable } from "../lib/db.ts";
+import { type Queryable, isSchemaFault, isTransientDbError } from "../lib/db.ts";
 
 /** A move of one partition's checkpoint, valid only for the owner of this epoch. */
 export type CheckpointMove = {
@@ -53,4 +53,9 @@ export async function holdPartition(
     [group, owned.partition, owned.epoch],
   );
   if (rowCount !== 1) throw new FencedError(group);
+}
+
+/** Whether a handler's error speaks against the entry: not a lost partition, a database in trouble, or a wrong schema. */
+export function isEntrysFault(error: unknown): boolean {
+  return !(error instanceof FencedError) && !isTransientDbError(error) && !isSchemaFault(error);
 }

@@ -39,6 +39,8 @@ export class Growth {
     this.#session = new Session(options.address, {
       name: "growth",
       log: options.log,
+      // Polls and notices may be on their way at the same time.
+      pipeline: true,
       statementTimeoutMs: 5_000,
       ...(options.notify ? { onConnect: (client: Client) => this.#listen(client) } : {}),
     });

@@ -1,8 +1,7 @@
 import { backoffMs } from "../lib/backoff.ts";
-import { isTransientDbError } from "../lib/db.ts";
 import { errorMessage } from "../lib/errors.ts";
 import { loggableMessage } from "../lib/logger.ts";
-import { FencedError, holdPartition } from "./checkpoints.ts";
+import { holdPartition, isEntrysFault } from "./checkpoints.ts";
 import type { Consumer } from "./consumer.ts";
 import { redactedData } from "./eventlog.ts";
 import {
@@ -122,7 +121,7 @@ export class RetryStage {
       this.#deps.metrics.consumedEntries.inc({ group }, parked.length);
       return undefined;
     } catch (error) {
-      if (error instanceof FencedError || isTransientDbError(error)) throw error;
+      if (!isEntrysFault(error)) throw error;
       return error ?? new Error("the handler threw nothing");
     }
   }

@@ -1,9 +1,9 @@
 import { backoffMs, pause } from "../lib/backoff.ts";
-import { type Db, type Tx, isTransientDbError } from "../lib/db.ts";
+import { type Db, type Tx, isSchemaFault } from "../lib/db.ts";
 import { errorMessage } from "../lib/errors.ts";
 import { type Logger, loggableMessage } from "../lib/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
-import { FencedError, moveCheckpoints } from "./checkpoints.ts";
+import { FencedError, isEntrysFault, moveCheckpoints } from "./checkpoints.ts";
 import type { Consumer } from "./consumer.ts";
 import {
   type Entry,
@@ -229,7 +229,7 @@ export class GroupRunner {
     try {
       await this.#apply(slices, undefined);
     } catch (error) {
-      if (error instanceof FencedError || isTransientDbError(error)) throw error;
+      if (!isEntrysFault(error)) throw error;
       if (wanted <= 1) {
         await this.#apply(slices, error);
         return;
@@ -308,7 +308,10 @@ export class GroupRunner {
       return;
     }
     this.#failures++;
-    this.#deps.log.warn({ err: error, group, attempt: this.#failures }, "batch failed, trying again");
+    this.#deps.log[isSchemaFault(error) ? "error" : "warn"](
+      { err: error, group, attempt: this.#failures },
+      "batch failed, trying again",
+    );
     // Whether a lost commit took effect is unknown: the compare-and-set of the next one tells.
     for (const owned of this.#owned.values()) owned.place = owned.checkpoint;
     await pause(backoffMs(this.#failures, transientRetry), this.#stopping.signal);

@@ -77,7 +77,7 @@ async function authenticateByScope(credential: string): Promise<Actor> {
 const unused = (): never => {
   throw new Error("not part of this test");
 };
-const noApiKeys = { create: unused, list: unused, revoke: unused, verify: unused };
+const noApiKeys = { create: unused, list: unused, revoke: unused, endOfSource: unused, verify: unused };
 
 /** The lines of `http_requests_total`, once `wanted` is among them: a request is counted after its answer was read. */
 export async function requestCounts(server: TestServer, wanted: string): Promise<readonly string[]> {

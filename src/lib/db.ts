@@ -188,8 +188,16 @@ export function isTransientDbError(error: unknown): boolean {
   return error instanceof Error && transientMessages.test(error.message);
 }
 
+/**
+ * Whether a statement does not fit the schema it met (SQLSTATE class 42): a fault of this version or of the migration,
+ * which no entry is to blame for and which no entry will be spared.
+ */
+export function isSchemaFault(error: unknown): boolean {
+  return errorCodeOf(error)?.startsWith("42") === true && errorCodeOf(error)?.length === 5;
+}
+
 /** Refuses, in one sentence, a database that cannot keep what Tidings stores. */
-export async function requireUsableDatabase(db: Db): Promise<void> {
+export async function requireUsableDatabase(db: Db, log: Logger): Promise<void> {
   let row: { version: number; encoding: string; fsync: string } | undefined;
   try {
     const result = await db.query<{ version: number; encoding: string; fsync: string }>(
@@ -208,6 +216,9 @@ export async function requireUsableDatabase(db: Db): Promise<void> {
   if (row.version < 150_000) {
     const major = Math.floor(row.version / 10_000);
     throw new StartupError(`PostgreSQL 15 or newer is needed, and DATABASE_URL leads to version ${major}`);
+  }
+  if (row.fsync !== "on") {
+    log.warn("this PostgreSQL runs with fsync off: what was acknowledged may be lost when its machine fails");
   }
   if (row.encoding !== "UTF8") {
     throw new StartupError(

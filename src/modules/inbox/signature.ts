@@ -60,7 +60,7 @@ function requireStandard({ headers, body }: SignedRequest, rules: SignatureRules
   // Header values are latin1: one byte a character.
   const prefix = `${messageId}.${timestamp}.`;
   const valid = rules.secrets.some((secret) => {
-    const expected = hmacSha256(keyOf(secret), prefix, body, "base64");
+    const expected = hmacSha256(keyOf("standard", secret), prefix, body, "base64");
     return given.some((signature) => equal(signature, expected));
   });
   if (!valid) throw new AppError("signature_invalid");
@@ -73,7 +73,7 @@ const signaturesMax = 5;
 function requireHub({ headers, body }: SignedRequest, rules: SignatureRules): void {
   const given = header(headers, "x-hub-signature-256");
   const valid = rules.secrets.some((secret) =>
-    equal(given, `sha256=${hmacSha256(keyOf(secret), "", body, "hex")}`),
+    equal(given, `sha256=${hmacSha256(keyOf("hub", secret), "", body, "hex")}`),
   );
   if (!valid) throw new AppError("signature_invalid");
 }
@@ -96,12 +96,15 @@ function header(headers: SignedRequest["headers"], name: string): string {
 
 const keys = new Lru<string, HmacKey>(1_000);
 
-/** The key of a secret; that of Standard Webhooks is what its base64 stands for. */
-function keyOf(secret: string): HmacKey {
-  let key = keys.get(secret);
+/** The key of a secret: its bytes, and for Standard Webhooks what its base64 stands for. */
+function keyOf(scheme: "standard" | "hub", secret: string): HmacKey {
+  const name = `${scheme} ${secret}`;
+  let key = keys.get(name);
   if (key === undefined) {
-    key = hmacKey(secret.startsWith("whsec_") ? Buffer.from(secret.slice(6), "base64") : Buffer.from(secret));
-    keys.set(secret, key);
+    const bytes =
+      scheme === "standard" ? Buffer.from(secret.replace(/^whsec_/, ""), "base64") : Buffer.from(secret);
+    key = hmacKey(bytes);
+    keys.set(name, key);
   }
   return key;
 }

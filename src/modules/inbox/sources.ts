@@ -31,6 +31,8 @@ export type Sources = {
   find(which: { readonly name: string } | { readonly id: number }): SigningSource | Promise<SigningSource>;
 };
 
+/** How long the previous secret or key of a source is good after a rotation, milliseconds. */
+const previousSecretMs = 24 * 3_600_000;
 const cacheMs = 2_000;
 const cacheSourcesMax = 10_000;
 
@@ -77,24 +79,30 @@ export function createSources(deps: { readonly db: Db; readonly access: Pick<Acc
 
     async rotate(name) {
       const { scheme, id } = await lookUp(db, { name }).then(required(name));
-      if (scheme === "api_key") return { secret: await newKey({ id, name, scheme, createdAt: new Date() }) };
+      if (scheme === "api_key") {
+        await access.apiKeys.endOfSource(id, new Date(Date.now() + previousSecretMs));
+        return { secret: await newKey({ id, name, scheme, createdAt: new Date() }) };
+      }
       const secret = newSecret(scheme);
       await db.query(
-        `update inbox_source set previous_secret = secret, previous_secret_until = now() + interval '24 hours', secret = $2
+        `update inbox_source set previous_secret = secret, previous_secret_until = now() + make_interval(secs => $3), secret = $2
           where id = $1`,
-        [id, secret],
+        [id, secret, previousSecretMs / 1000],
       );
       cache.clear();
       return { secret };
     },
 
     async remove(name) {
-      const { rowCount } = await db.query(
-        "update inbox_source set removed_at = now() where name = $1 and removed_at is null",
+      const { rows } = await db.query<{ id: number }>(
+        "update inbox_source set removed_at = now() where name = $1 and removed_at is null returning id",
         [name],
       );
       cache.clear();
-      return rowCount > 0;
+      const [removed] = rows;
+      if (removed === undefined) return false;
+      await access.apiKeys.endOfSource(removed.id, new Date());
+      return true;
     },
 
     find: (which) => cache.find(which),
