@@ -20,10 +20,13 @@ export const detailKeyword = "x-detail";
 /** Longest pointer that is repeated to the client; unknown fields may have names of any length. */
 const pointerLengthMax = 200;
 
+/** Violations that are looked at: a body of a megabyte can hold very many, and sorting out unions is quadratic. */
+const violationsMax = 500;
+
 /** One entry per bad field, in the order in which they were found. */
 export function fieldErrors(violations: readonly Violation[]): FieldError[] {
   const byPointer = new Map<string, FieldError>();
-  for (const violation of withoutBranches(violations)) {
+  for (const violation of withoutBranches(violations.slice(0, violationsMax))) {
     const pointer = pointerOf(violation);
     if (!byPointer.has(pointer)) byPointer.set(pointer, { pointer, ...explain(violation) });
   }

@@ -1,7 +1,6 @@
 import type { Server, ServerResponse } from "node:http";
 import { fastify } from "fastify";
 import type { Deps, Route } from "../deps.ts";
-import { limits } from "../../protocol/limits.ts";
 import { type ListenAddress, listen } from "../lib/listen.ts";
 import { createBuckets, createRateHeaders } from "../lib/token-bucket.ts";
 import { requireProxyAddresses } from "./address.ts";
@@ -14,12 +13,12 @@ import { type GuardContext, setStandardHeaders } from "./guard.ts";
 import { type HealthChecks, createHealth, healthRoutes } from "./health.ts";
 import type { InboundRequest } from "./inbound.ts";
 import { Load, type LoadBounds } from "./load.ts";
+import { createNodeServer } from "./node-server.ts";
 import { answerUnmatched } from "./not-found.ts";
 import { requestIdOf } from "./request-id.ts";
 import { createMeters } from "./route-meter.ts";
 import { addRoute } from "./routes.ts";
 import { countTraffic } from "./traffic.ts";
-import { createNodeServer } from "./node-server.ts";
 import { validatorOptions, violationError } from "./validation.ts";
 import { version } from "./version.ts";
 
@@ -109,7 +108,6 @@ function createApp({ config, log }: HttpDeps, context: GuardContext): HttpApp {
   const app = fastify<Server, InboundRequest, ServerResponse<InboundRequest>>({
     serverFactory: (listener) => createNodeServer(countTraffic(listener, context), config),
     clientErrorHandler: createClientErrorHandler({ log, meters }),
-    bodyLimit: limits.requestBodyBytes,
     trustProxy: config.trustProxy.length === 0 ? false : [...config.trustProxy],
     genReqId: requestIdOf,
     return503OnClosing: false,

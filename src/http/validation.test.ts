@@ -92,6 +92,12 @@ test("however much is wrong, the answer stays small and repeats no value", async
   assert.equal(response.status, 400);
   assert.ok(text.length < 20_000, `${text.length} characters`);
   assert.doesNotMatch(text, /secret/);
+  const unions = Type.Object({ list: Type.Array(Type.Union([Type.Literal("a"), Type.Integer()])) });
+  await using other = await startTestServer({ routes: [testRoute({ body: unions })] });
+  const many = await problemOf(
+    postJson(`${other.url}/thing`, { list: Array.from({ length: 100_000 }, () => "b") }),
+  );
+  assert.equal(many.errors?.length, 50);
 });
 
 test("query and path are coerced by their schema, and refused by the parameter's name", async () => {
