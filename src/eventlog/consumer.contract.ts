@@ -295,6 +295,20 @@ export function testConsumerContract(driver: string, open: () => Promise<Consume
     assert.deepEqual(await owners(), []);
   });
 
+  test(`${driver}: nobody waits for an owner from before the database's last start`, async (t) => {
+    const { log, work, effects, db } = await setUp(t);
+    await db.query(
+      `insert into eventlog_group (group_name, part, checkpoint, owner, leased_at, lease_until)
+       select 'tally', generate_series(0, 15), 0, 'dead', pg_postmaster_start_time() - interval '1 s', now() + interval '1 hour'`,
+    );
+    await db.query(
+      "insert into eventlog_member (node, seen_at) values ('dead', pg_postmaster_start_time() - interval '1 ms')",
+    );
+    await log.append(range(50).map((i) => newEntry(`room/${i}`, i)));
+    await work(tally());
+    await eventually("all handled at once", async () => (await effects()).length === 50, 2_000);
+  });
+
   test(`${driver}: effects are exactly once while workers come, go, and lose their leases at random moments`, async (t) => {
     const { log, work, effects, db } = await setUp(t);
     await fc.assert(

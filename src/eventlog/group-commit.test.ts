@@ -141,7 +141,7 @@ test("every call is answered once and truly: stored in order per partition at th
       }
       const outcomes = await allSettled(answers, log);
       for (const [i, outcome] of outcomes.entries()) checkAnswer(outcome, made[i] ?? [], log);
-      await group.close();
+      assert.equal(await outcomeOf(group.close()), "ok", "something is left in the queue");
       checkStored(made, outcomes, log);
       assert.deepEqual(group.backlog(), { entries: 0, oldestMs: 0 });
     },
@@ -268,6 +268,46 @@ test("few entries wait for the batch that is on its way and go together; a lane 
   assert.equal((await many).length, jointEntriesMax);
   await answer("ok");
   assert.equal((await few).length, 2);
+});
+
+test("little that waits in one lane goes out although another lane always has much", async () => {
+  const { commit, batches, answer } = byHand();
+  const group = open(commit);
+  const much = (): Promise<unknown> =>
+    group.append(
+      Array.from({ length: jointEntriesMax + 1 }, () => entry(0)),
+      partitionOf,
+    );
+  const calls = [much()];
+  await turns(2);
+  const little = entry(1);
+  calls.push(much(), group.append([little], partitionOf));
+  await answer("ok");
+  calls.push(much());
+  await answer("ok");
+  assert.ok(batches.flat().includes(little));
+  while (group.backlog().entries > 0) await answer("ok");
+  await Promise.all(calls);
+});
+
+test("a lane full of entries that nobody waits for any more holds up no other lane, and not the end", async () => {
+  const { commit, batches, answer } = byHand();
+  const group = open(commit);
+  const refused = assert.rejects(
+    group.append(
+      Array.from({ length: batchEntriesMax + jointEntriesMax + 1 }, () => entry(0)),
+      partitionOf,
+    ),
+  );
+  await turns(2);
+  const waiting = entry(1);
+  const call = group.append([waiting], partitionOf);
+  await answer(new AppError("unavailable"));
+  await refused;
+  assert.ok(batches.flat().includes(waiting));
+  while (group.backlog().entries > 0) await answer("ok");
+  await call;
+  await group.close();
 });
 
 test("the queue takes as many entries as its bound says: one more is refused and leaves nothing behind", async () => {

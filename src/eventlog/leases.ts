@@ -42,7 +42,8 @@ export async function beat(db: Queryable, node: string): Promise<number> {
        delete from eventlog_member where seen_at < now() - interval '1 hour' and node <> $1
      )
      select (select count(*) from eventlog_member
-              where node <> $1 and seen_at > now() - make_interval(secs => $2))::int + 1 as members`,
+              where node <> $1 and seen_at > now() - make_interval(secs => $2)
+                and seen_at > pg_postmaster_start_time())::int + 1 as members`,
     [node, memberSeenS],
   );
   return rows[0]?.members ?? 1;
