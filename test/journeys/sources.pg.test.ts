@@ -55,13 +55,27 @@ test("a rotation ends the secret before the previous one at once", async () => {
   );
 });
 
-test("rotating a source with API keys makes another key that is bound to it", async () => {
-  const { name, secret } = await addSource("api_key");
+test("after a rotation the old key of a source is good for a day, and then not", async () => {
+  const { id, name, secret: old } = await addSource("api_key");
   const fresh = await rotate(name);
-  for (const key of [secret, fresh]) {
-    const answer = await request("POST", "/api/v1/webhook", { key, json: webhook() });
-    assert.equal(answer.status, 202);
-  }
+  const by = async (key: string) =>
+    (await request("POST", "/api/v1/webhook", { key, json: webhook() })).status;
+  assert.deepEqual([await by(old), await by(fresh)], [202, 202]);
+  const { rows } = await app.deps.db.query<{ hours: number | null }>(
+    `select round(extract(epoch from expires_at - now()) / 3600)::int as hours from access_api_key
+      where source_id = $1 order by id`,
+    [id],
+  );
+  assert.deepEqual(
+    rows.map(({ hours }) => hours),
+    [24, null],
+  );
+  await app.deps.db.query(
+    "update access_api_key set expires_at = now() where source_id = $1 and expires_at > now()",
+    [id],
+  );
+  await eventually("the old key is refused", async () => (await by(old)) === 401);
+  assert.equal(await by(fresh), 202);
 });
 
 test("a removed source takes nothing more, its dialogs stay, and its name is free again", async () => {
