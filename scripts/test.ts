@@ -11,7 +11,7 @@ import { migrate, readMigrations } from "../src/lib/migrate.ts";
 
 /**
  * Runs the tests: all of them, those that need nothing (`unit`), those that need PostgreSQL (`pg`), or the files that
- * are named. PostgreSQL is the embedded one, in a directory that is gone afterwards, with a migrated template database
+ * are named. `x.process.test.ts` starts processes of its own and runs only with all. PostgreSQL is the embedded one, in a directory that is gone afterwards, with a migrated template database
  * that each test file clones.
  */
 const [mode, ...rest] = process.argv.slice(2);
@@ -27,7 +27,7 @@ async function chooseFiles(): Promise<readonly string[]> {
   })) {
     all.push(file);
   }
-  if (mode === "unit") return all.filter((file) => !file.endsWith(".pg.test.ts")).sort();
+  if (mode === "unit") return all.filter((file) => !/\.(pg|process)\.test\.ts$/.test(file)).sort();
   if (mode === "pg") return all.filter((file) => file.endsWith(".pg.test.ts")).sort();
   return all.sort();
 }

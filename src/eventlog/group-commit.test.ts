@@ -467,7 +467,7 @@ test("a late success changes no answer, what timed out in the queue is never sen
   assert.deepEqual(batches.at(-1), [last]);
   await answer("ok");
   assert.deepEqual(await patient, [1]);
-  assert.equal(group.backlog().entries, 0);
+  assert.deepEqual(group.backlog(), { entries: 0, oldestMs: 0 });
 });
 
 test("close waits until what was accepted is durable, and refuses the rest", async () => {

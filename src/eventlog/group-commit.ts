@@ -170,19 +170,25 @@ export class GroupCommit {
     });
   }
 
-  /** Sends what may be sent now: all idle lanes together when the others are idle too, or a lane that has much. */
+  /**
+   * Sends what may be sent now. While a batch is on its way, only lanes that have much go beside it. When none is, all
+   * go: those with little together, and with them the first of those with much, so that little never waits for long.
+   */
   #pump(): void {
     const ready = this.#lanes.filter((lane) => !lane.inFlight && lane.queue.length > lane.head);
     const busy = this.#lanes.some(({ inFlight }) => inFlight);
-    const full = ready.filter(({ queue, head }) => queue.length - head > jointEntriesMax);
-    if (full.length > 0) for (const lane of full) void this.#send([lane]);
-    else if (!busy && ready.length > 0) void this.#send(ready);
+    const [first, ...others] = ready.filter((lane) => hasMuch(lane));
+    const little = busy ? [] : ready.filter((lane) => !hasMuch(lane));
+    const together = first === undefined ? little : [...little, first];
+    if (together.length > 0) void this.#send(together);
+    for (const lane of others) void this.#send([lane]);
   }
 
   async #send(lanes: readonly Lane[]): Promise<void> {
     const batch = this.#take(lanes);
     const [first] = lanes;
-    if (batch.length === 0 || first === undefined) return;
+    // Nobody waits any more for what was queued: what lies behind it may go.
+    if (batch.length === 0 || first === undefined) return this.#pump();
     for (const lane of lanes) lane.inFlight = true;
     this.#flights.add(batch);
     await this.#settle(batch, first.number);
@@ -254,6 +260,10 @@ export class GroupCommit {
       }
     }
   }
+}
+
+function hasMuch({ queue, head }: Lane): boolean {
+  return queue.length - head > jointEntriesMax;
 }
 
 /** Lets go of what was taken. */

@@ -78,17 +78,13 @@ test("a cursor of another list is refused", () => {
   assert.throws(() => decodeCursor(encodeCursor([aTime, 1]), ["number"]), invalid);
 });
 
-test(
-  "a time that is on no calendar is refused: PostgreSQL would refuse it with an error",
-  { todo: "src/lib/cursor.ts lets these through, and they become a 500" },
-  () => {
-    for (const aTime of [
-      "2026-02-30T00:00:00.000Z",
-      "2026-04-31T00:00:00.000Z",
-      "2025-02-29T00:00:00.000Z",
-      "0000-01-01T00:00:00.000Z",
-    ]) {
-      assert.throws(() => decodeCursor(encodeCursor([aTime, 1]), ["time", "number"]), invalid, aTime);
-    }
-  },
-);
+test("a time that is on no calendar is refused: PostgreSQL would refuse it with an error", () => {
+  for (const aTime of [
+    "2026-02-30T00:00:00.000Z",
+    "2026-04-31T00:00:00.000Z",
+    "2025-02-29T00:00:00.000Z",
+    "0000-01-01T00:00:00.000Z",
+  ]) {
+    assert.throws(() => decodeCursor(encodeCursor([aTime, 1]), ["time", "number"]), invalid, aTime);
+  }
+});

@@ -9,9 +9,15 @@ const isoTime = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
 
 /** Whether a part of a cursor is what its place holds: an RFC 3339 time as `toISOString` writes it, or a whole number. */
 const fits = {
-  time: (part: unknown) => typeof part === "string" && isoTime.test(part) && !Number.isNaN(Date.parse(part)),
+  time: (part: unknown) => typeof part === "string" && isoTime.test(part) && isRealTime(part),
   number: (part: unknown) => Number.isSafeInteger(part),
 } as const;
+
+/** PostgreSQL knows neither the 30th of February nor a year 0. */
+function isRealTime(text: string): boolean {
+  const date = new Date(text);
+  return !Number.isNaN(date.getTime()) && date.toISOString() === text && !text.startsWith("0000");
+}
 
 /** Throws `AppError` `invalid_cursor` unless the text is a cursor of these parts. */
 export function decodeCursor(

@@ -146,7 +146,7 @@ async function recountDialogs(tx: Tx, dialogIds: readonly number[]): Promise<voi
        messages_count = (select count(*) from inbox_message m where m.dialog_id = d.id),
        (last_message_at, activity_step, last_message_id, last_message_text) = (
          select m.received_at, floor(extract(epoch from m.received_at) / 10), m.id, left(coalesce(m.text, ''), ${previewLength})
-           from inbox_message m where m.dialog_id = d.id order by m.received_at desc, m.number desc limit 1)
+           from inbox_message m where m.dialog_id = d.id order by m.number desc limit 1)
       where d.id = any($1::bigint[]) and exists (select from inbox_message m where m.dialog_id = d.id)`,
     [arrayLiteral(dialogIds)],
   );
