@@ -27,7 +27,7 @@ export async function runEventlog(context: BenchContext): Promise<readonly Figur
 
 async function compareAppends(context: BenchContext): Promise<readonly Figure[]> {
   const { quick, postgres, print } = context;
-  const forMs = quick ? 1_200 : 5_000;
+  const forMs = quick ? 1_200 : 2_000;
   const [ours, theirs] = await interleave(
     [
       {
@@ -39,7 +39,7 @@ async function compareAppends(context: BenchContext): Promise<readonly Figure[]>
         measure: () => measureSingleInserts(postgres, forMs),
       },
     ],
-    quick ? 2 : 5,
+    quick ? 2 : 9,
     { onValue: ({ name }, round, rate) => print(`  round ${round}: ${name}: ${Math.round(rate)}/s`) },
   );
   const ratio = spreadOf(ratios(ours, theirs));

@@ -69,7 +69,7 @@ async function compareMaximum(
   stage: Stage,
 ): Promise<{ readonly accepted: number; readonly figures: readonly Figure[] }> {
   const { quick, print, tidings, noop, db } = stage;
-  const forMs = quick ? 3_000 : 10_000;
+  const forMs = quick ? 3_000 : 5_000;
   const drainTimes: number[] = [];
   // The no-op first, with the bytes that the server is sent next: so nothing of the server's is still at work.
   const [theirs, ours] = await interleave(
@@ -87,7 +87,7 @@ async function compareMaximum(
         },
       },
     ],
-    quick ? 2 : 3,
+    quick ? 2 : 5,
     {
       onValue: ({ name }, round, rate) => print(`  round ${round}: ${name}: ${Math.round(rate)}/s`),
       beforeRound: async () => {

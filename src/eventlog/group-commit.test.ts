@@ -39,13 +39,17 @@ async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** `ok`, or the code or message that a call was refused with, or `waiting` when nothing has come of it. */
-async function outcomeOf(call: Promise<unknown>): Promise<string> {
-  const settled = call.then(
+/** `ok`, or the code or message that a call was refused with. */
+function verdictOf(call: Promise<unknown>): Promise<string> {
+  return call.then(
     () => "ok",
     (error: unknown) => (error instanceof AppError ? error.code : (error as Error).message),
   );
-  return Promise.race([settled, turns(3).then(() => "waiting")]);
+}
+
+/** The same, or `waiting` when nothing has come of it soon. */
+async function outcomeOf(call: Promise<unknown>): Promise<string> {
+  return Promise.race([verdictOf(call), turns(3).then(() => "waiting")]);
 }
 
 /** A log in memory that checks what it is asked for, is slow, and refuses batches that hold a poisoned entry. */
@@ -315,6 +319,40 @@ test("a lane full of entries that nobody waits for any more holds up no other la
   await group.close();
 });
 
+test("a lane has one batch on its way also when another one turns out to hold nothing any more", async () => {
+  const { commit, batches, answer } = byHand();
+  const { now, pass } = manualTime();
+  const group = open(commit, 10_000, now);
+  const append = (partition: number, count: number): Promise<string> =>
+    verdictOf(
+      group.append(
+        Array.from({ length: count }, () => entry(partition)),
+        partitionOf,
+      ),
+    );
+  const verdicts = [append(0, 1), append(1, 1)];
+  await turns(2);
+  verdicts.push(append(0, jointEntriesMax + 1));
+  pass(timeoutMs);
+  verdicts.push(append(1, batchEntriesMax + jointEntriesMax));
+  await answer("ok");
+  assert.deepEqual(
+    batches.map(({ length }) => length),
+    [2, batchEntriesMax],
+  );
+  while (group.backlog().entries > 0) await answer("ok");
+  assert.deepEqual(await Promise.all(verdicts), ["unavailable", "unavailable", "unavailable", "ok"]);
+});
+
+test("a batch has as many entries as its bound says, and not one more", async () => {
+  const log = new FakeLog();
+  await open(log.commit).append(
+    Array.from({ length: 2 * batchEntriesMax + 1 }, () => entry(0)),
+    partitionOf,
+  );
+  assert.deepEqual(log.batches, [batchEntriesMax, batchEntriesMax, 1]);
+});
+
 test("the queue takes as many entries as its bound says: one more is refused and leaves nothing behind", async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -430,26 +468,22 @@ test("a commit that never answers: each call is answered `unavailable` at its ow
   assert.equal(batches.length, 1);
 });
 
-test(
-  "the backlog is as old as its oldest entry, whichever lane that is of",
-  { todo: "of a joint batch only the first entry is looked at" },
-  async () => {
-    const { commit, answer } = byHand();
-    const { now, pass } = manualTime();
-    const group = open(commit, 100, now);
-    const calls = [group.append([entry(0)], partitionOf)];
-    await turns(2);
-    pass(100);
-    calls.push(group.append([entry(1)], partitionOf));
-    pass(100);
-    calls.push(group.append([entry(0)], partitionOf));
-    assert.deepEqual(group.backlog(), { entries: 3, oldestMs: 200 });
-    await answer("ok");
-    assert.deepEqual(group.backlog(), { entries: 2, oldestMs: 100 });
-    await answer("ok");
-    await Promise.all(calls);
-  },
-);
+test("the backlog is as old as its oldest entry, whichever lane that is of", async () => {
+  const { commit, answer } = byHand();
+  const { now, pass } = manualTime();
+  const group = open(commit, 100, now);
+  const calls = [group.append([entry(0)], partitionOf)];
+  await turns(2);
+  pass(100);
+  calls.push(group.append([entry(1)], partitionOf));
+  pass(100);
+  calls.push(group.append([entry(0)], partitionOf));
+  assert.deepEqual(group.backlog(), { entries: 3, oldestMs: 200 });
+  await answer("ok");
+  assert.deepEqual(group.backlog(), { entries: 2, oldestMs: 100 });
+  await answer("ok");
+  await Promise.all(calls);
+});
 
 test("a late success changes no answer, what timed out in the queue is never sent, and the lane goes on", async () => {
   const { commit, batches, answer } = byHand();
@@ -492,18 +526,14 @@ test("close of an idle group is immediate, also twice", async () => {
   await Promise.all([group.close(), group.close()]);
 });
 
-test(
-  "close does not outwait a commit that never answers",
-  { todo: "close waits for the batch on its way even when all of its calls have timed out" },
-  async () => {
-    const { commit } = byHand();
-    const { now, pass } = manualTime();
-    const group = open(commit, 100, now);
-    const call = group.append([entry(0)], partitionOf);
-    await turns(2);
-    const closed = group.close();
-    pass(timeoutMs);
-    assert.equal(await outcomeOf(call), "unavailable");
-    assert.equal(await outcomeOf(closed), "ok");
-  },
-);
+test("close does not outwait a commit that never answers", async () => {
+  const { commit } = byHand();
+  const { now, pass } = manualTime();
+  const group = open(commit, 100, now);
+  const call = group.append([entry(0)], partitionOf);
+  await turns(2);
+  const closed = group.close();
+  pass(timeoutMs);
+  assert.equal(await outcomeOf(call), "unavailable");
+  assert.equal(await outcomeOf(closed), "ok");
+});

@@ -105,14 +105,12 @@ export class GroupCommit {
 
   /** Entries that wait or are on their way, and how long the oldest of them has, milliseconds. */
   backlog(): { entries: number; oldestMs: number } {
-    const first = [
-      ...[...this.#flights].map(([item]) => item),
-      ...this.#lanes.map(({ queue, head }) => queue[head]),
+    const items = [
+      ...[...this.#flights].flat(),
+      ...this.#lanes.flatMap(({ queue, head }) => queue.slice(head, head + 1)),
     ];
-    const acceptedAt = first.map((item) =>
-      item === undefined ? Number.POSITIVE_INFINITY : item.call.deadline - this.#options.timeoutMs,
-    );
-    const oldestMs = Math.max(0, this.#options.now() - Math.min(...acceptedAt));
+    const acceptedAt = items.map(({ call }) => call.deadline - this.#options.timeoutMs);
+    const oldestMs = Math.max(0, this.#options.now() - Math.min(Number.POSITIVE_INFINITY, ...acceptedAt));
     return { entries: this.#queuedEntries, oldestMs };
   }
 
@@ -187,8 +185,8 @@ export class GroupCommit {
   async #send(lanes: readonly Lane[]): Promise<void> {
     const batch = this.#take(lanes);
     const [first] = lanes;
-    // Nobody waits any more for what was queued: what lies behind it may go.
-    if (batch.length === 0 || first === undefined) return this.#pump();
+    // Nobody waits any more for what was queued: what lies behind it may go, in a turn of its own.
+    if (batch.length === 0 || first === undefined) return this.#schedule();
     for (const lane of lanes) lane.inFlight = true;
     this.#flights.add(batch);
     await this.#settle(batch, first.number);
@@ -246,7 +244,7 @@ export class GroupCommit {
     if (this.#queuedEntries > 0) return;
     clearInterval(this.#sweeper);
     this.#sweeper = undefined;
-    for (const wake of this.#idleWaiters.splice(0)) wake();
+    this.#wakeIdleWaiters();
   }
 
   /** Calls wait in order of their deadlines, so looking stops at the first that may still wait. */
@@ -259,6 +257,17 @@ export class GroupCommit {
         if (item === undefined || !expire(item, now)) break;
       }
     }
+    if (this.#closing && this.#nobodyWaits()) this.#wakeIdleWaiters();
+  }
+
+  /** Whether all that is queued or on its way belongs to callers who have been answered. */
+  #nobodyWaits(): boolean {
+    const queued = this.#lanes.flatMap(({ queue, head }) => queue.slice(head));
+    return [...[...this.#flights].flat(), ...queued].every(({ call }) => call.settled);
+  }
+
+  #wakeIdleWaiters(): void {
+    for (const wake of this.#idleWaiters.splice(0)) wake();
   }
 }
 

@@ -57,7 +57,8 @@ export class RecentEntries {
       ring.head++;
       ring.start++;
     }
-    if (ring.head > this.#entriesMax) {
+    // Half of the array at the most is what was dropped.
+    if (ring.head * 2 > ring.entries.length) {
       ring.entries = ring.entries.slice(ring.head);
       ring.head = 0;
     }
