@@ -2,9 +2,8 @@
 export type Side = { readonly name: string; readonly measure: () => Promise<number> };
 
 /**
- * Measures the sides in turn, A B A B…, so that a machine that slows down slows all of them; many short
- * rounds pair better than few long ones. Answers each side's
- * values in the order of the rounds.
+ * Measures the sides in turn, A B A B…, so that a machine that slows down slows all of them; many short rounds pair
+ * better than few long ones. Answers each side's values in the order of the rounds.
  */
 export async function interleave<const S extends readonly Side[]>(
   sides: S,

@@ -1,9 +1,10 @@
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
-import { openTestDatabase, testLog } from "../../test/harness.ts";
+import { eventually, openTestDatabase, testLog } from "../../test/harness.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { Db } from "../lib/db.ts";
 import { newEntry, readAll, testEventLogContract } from "./eventlog.contract.ts";
+import { redactedData } from "./eventlog.ts";
 import { type PostgresEventLog, openPostgresEventLog } from "./postgres.ts";
 import type { SegmentRules } from "./segments.ts";
 
@@ -51,6 +52,18 @@ test("a second log on the same database is woken by the first one's appends", as
   await writer.append([newEntry("room/1")]);
   assert.equal(await heard, 1);
   assert.equal((await readAll(reader)).length, 1);
+});
+
+test("what another process redacts is no longer read here either", async () => {
+  const db = await openTestDatabase();
+  const [here, there] = [await open(db), await open(db)];
+  const secret = newEntry("room/1", "secret");
+  await here.append([secret]);
+  await there.redact([secret.id], "erasure");
+  await eventually("the tombstone is read", async () => {
+    const [first] = await readAll(here);
+    return first?.data === redactedData;
+  });
 });
 
 test("equal ids stay one entry when a segment is opened between them", async () => {

@@ -108,6 +108,9 @@ export class PostgresEventLog implements EventLog {
     );
     this.#reader = new Session(db.address, { name: "reader", log, pipeline: true });
     this.#growth = new Growth({ address: db.address, log, notify: options.notify, node: uuidv7() });
+    this.#growth.subscribe((growth) => {
+      for (const { partition, head } of growth) this.#recent.outgrown(partition, head);
+    });
     this.#commit = new GroupCommit(
       {
         lanes: writers,

@@ -43,6 +43,15 @@ export class RecentEntries {
     return ring.entries.slice(from, from + limit);
   }
 
+  /**
+   * The log has grown past what is kept here, so another process appends to this partition too. It may have redacted as
+   * well, and told so only in the log: readers must get its notice and not what was kept.
+   */
+  outgrown(partition: number, head: number): void {
+    const ring = this.#rings.get(partition);
+    if (ring !== undefined && ring.end < head) this.#rings.delete(partition);
+  }
+
   /** Forgets a partition, or all: what lies in the log may no longer be what was kept here. */
   clear(partition?: number): void {
     if (partition === undefined) this.#rings.clear();

@@ -92,7 +92,10 @@ export function openDb(address: DbAddress, options: { readonly poolMax: number; 
     statement_timeout: statementTimeoutMs,
     query_timeout: statementTimeoutMs + 5_000,
   });
-  pool.on("error", (error) => options.log.warn({ err: error }, "idle database connection lost"));
+  let closing = false;
+  pool.on("error", (error) => {
+    if (!closing) options.log.warn({ err: error }, "idle database connection lost");
+  });
 
   return {
     address,
@@ -108,7 +111,10 @@ export function openDb(address: DbAddress, options: { readonly poolMax: number; 
       ),
     transaction: (work) => runTransaction(pool, work),
     load: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
-    close: () => pool.end(),
+    close: () => {
+      closing = true;
+      return pool.end();
+    },
   };
 }
 

@@ -35,8 +35,16 @@ function isBelow(directory: string, parent: string): boolean {
   return directory === parent || directory.startsWith(`${parent}${path.sep}`);
 }
 
+/** Postmasters of the data directory. What one has just forked looks the same until it renames itself. */
 export function postmastersOf(dataDir: string): readonly Found[] {
-  return processesOf(dataDir).filter(({ args }) => runsCluster(args, clusterDir(dataDir)));
+  const found = processesOf(dataDir).filter(({ args }) => runsCluster(args, clusterDir(dataDir)));
+  const pids = new Set(found.map(({ pid }) => pid));
+  return found.filter(({ pid }) => !pids.has(parentOf(pid)));
+}
+
+function parentOf(pid: number): number {
+  const status = look(() => fs.readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(/^PPid:\s*(\d+)/m.exec(status)?.[1] ?? 0);
 }
 
 /** The process id that PostgreSQL's lock file names, once it is up (`ready`) or however far it is. */

@@ -27,7 +27,7 @@ const patienceMs = 30_000;
 const trafficMs = { min: 300, max: 1_800 } as const;
 const startUpShare = 0.35;
 /** Within which a server, and a PostgreSQL, are still starting. */
-const startUpMs = { server: 1_200, postgres: 120 } as const;
+const startUpMs = { server: 700, postgres: 120 } as const;
 
 /**
  * Which process is killed when. Between two kills of the server there are at most two of PostgreSQL: the supervisor

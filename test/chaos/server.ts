@@ -9,6 +9,7 @@ import { send } from "./request.ts";
 const root = path.join(import.meta.dirname, "../..");
 const probeEveryMs = 10;
 const probeTimeoutMs = 1_000;
+const lineLengthMax = 300;
 /** More than any client of the run sends. */
 const noLimit = "1000000/1000000";
 
@@ -92,9 +93,13 @@ export class Server {
     return false;
   }
 
-  /** The last lines that it wrote. */
+  /** The last lines that it wrote, as far as they fit a terminal. */
   logTail(lines: number): string {
-    return fs.readFileSync(this.#logFile, "utf8").trimEnd().split("\n").slice(-lines).join("\n");
+    const all = fs.readFileSync(this.#logFile, "utf8").trimEnd().split("\n");
+    return all
+      .slice(-lines)
+      .map((line) => line.slice(0, lineLengthMax))
+      .join("\n");
   }
 
   #forget(): ChildProcess | undefined {
