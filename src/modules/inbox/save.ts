@@ -38,7 +38,8 @@ export async function saveMessages(
   arrived: readonly ArrivedMessage[],
   cache: ContactCache,
 ): Promise<number> {
-  const messages = firstOfEach(arrived);
+  const once = firstOfEach(arrived);
+  const messages = once.every((message) => remembered(message, cache)) ? once : await withoutKnown(tx, once);
   if (messages.length === 0) return 0;
   await ensureMonths(
     tx,
@@ -56,6 +57,22 @@ export async function saveMessages(
   // Some were here before, or went to another dialog: what was added to the figures was not right.
   if (touched < batches.length || saved < messages.length) await recountDialogs(tx, dialogIds);
   return saved;
+}
+
+/** Whether the message's contact is known as it names them, so that saving it looks nothing up and makes nothing. */
+function remembered(message: ArrivedMessage, cache: ContactCache): boolean {
+  return cache.get(contactKey(message))?.phone === message.phone;
+}
+
+/** A late repetition must neither make a contact or dialog nor put an old phone back. */
+async function withoutKnown(tx: Tx, messages: readonly ArrivedMessage[]): Promise<readonly ArrivedMessage[]> {
+  const { rows } = await tx.query<{ id: string }>(
+    "select id from inbox_message_key where id = any($1::uuid[])",
+    [arrayLiteral(messages.map(({ id }) => id))],
+    { name: "inbox_known" },
+  );
+  const known = new Set(rows.map(({ id }) => id));
+  return known.size === 0 ? messages : messages.filter(({ id }) => !known.has(id));
 }
 
 /** Without messages whose id came before: the order of the others is that of their arrival. */
