@@ -1,6 +1,4 @@
-const hexByte: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
-  byte.toString(16).padStart(2, "0"),
-);
+const hex: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 let lastMs = 0;
 let sequence = 0;
@@ -9,17 +7,25 @@ let sequence = 0;
 const randomPool = new Uint8Array(4096);
 let randomUsed = randomPool.length;
 
-function takeRandom(count: number): Uint8Array {
-  if (randomUsed + count > randomPool.length) {
+function randomByte(): number {
+  if (randomUsed === randomPool.length) {
     crypto.getRandomValues(randomPool);
     randomUsed = 0;
   }
-  randomUsed += count;
-  return randomPool.subarray(randomUsed - count, randomUsed);
+  return randomPool[randomUsed++] ?? 0;
+}
+
+/** The lowest byte of a number as two hexadecimal digits. */
+function byteText(value: number): string {
+  return hex[value & 0xff] ?? "";
+}
+
+function randomText(): string {
+  return byteText(randomByte());
 }
 
 /**
- * A UUIDv7 (RFC 9562): 48 bits of unix milliseconds, a 12-bit counter within the millisecond, 62 random bits.
+ * A UUIDv7 (RFC 9562): 48 bits of unix millihigh, a 12-bit counter within the millisecond, 62 random bits.
  * Ids made by one process grow strictly: when the counter is used up, or the clock steps back, the time field
  * runs ahead by a millisecond.
  */
@@ -31,22 +37,13 @@ export function uuidv7(nowMs: number = Date.now()): string {
     lastMs++;
     sequence = 0;
   }
-  const time = lastMs.toString(16).padStart(12, "0");
-  const counter = (0x7000 | sequence).toString(16);
-  const random = takeRandom(8);
-  random[0] = 0x80 | (byteAt(random, 0) & 0x3f);
-  const tail = formatBytes(random);
-  return `${time.slice(0, 8)}-${time.slice(8)}-${counter}-${tail.slice(0, 4)}-${tail.slice(4)}`;
-}
-
-function byteAt(bytes: Uint8Array, index: number): number {
-  return bytes[index] ?? 0;
-}
-
-function formatBytes(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += hexByte[byte];
-  return text;
+  const high = Math.floor(lastMs / 0x1_0000);
+  const time = `${byteText(high >>> 24)}${byteText(high >>> 16)}${byteText(high >>> 8)}${byteText(high)}`;
+  const rest = `${byteText(lastMs >>> 8)}${byteText(lastMs)}`;
+  const counter = `${byteText(0x70 | (sequence >>> 8))}${byteText(sequence)}`;
+  const variant = `${byteText(0x80 | (randomByte() & 0x3f))}${randomText()}`;
+  const tail = `${randomText()}${randomText()}${randomText()}${randomText()}${randomText()}${randomText()}`;
+  return `${time}-${rest}-${counter}-${variant}-${tail}`;
 }
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;

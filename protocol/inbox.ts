@@ -46,11 +46,10 @@ export const WebhookBody = Type.Object(
 export type WebhookBody = Type.Static<typeof WebhookBody>;
 
 export const sourceNamePattern = "^[a-z0-9][a-z0-9._-]{0,63}$";
-const SourceName = Type.String({
-  pattern: sourceNamePattern,
-  "x-detail":
-    "1 to 64 lower-case letters, digits, dots, dashes or underscores, beginning with a letter or digit",
-});
+/** The rule in words, for those who break it. */
+export const sourceNameRule =
+  "1 to 64 lower-case letters, digits, dots, dashes or underscores, beginning with a letter or digit";
+const SourceName = Type.String({ pattern: sourceNamePattern, "x-detail": sourceNameRule });
 
 /** `?source=` of the webhook: needed unless the API key is bound to a source. */
 export const WebhookQuery = Type.Object({ source: Type.Optional(SourceName) }, strict);

@@ -27,13 +27,27 @@ export type RouteRequest<Body = unknown, Query = unknown, Params = unknown> = {
   readonly body: Body;
   readonly query: Query;
   readonly params: Params;
-  /** The bytes of the body as they arrived, for signatures; undefined unless the route asks for `keepRawBody`. */
-  readonly rawBody: Buffer | undefined;
-  /** The same as text; valid JSON by the time a handler sees it. */
+  /** Whom the route's own `authenticate` has found; undefined without one. */
+  readonly sender: unknown;
+  /** The body as it arrived, valid JSON; undefined unless the route has an `authenticate` of its own. */
   readonly rawText: string | undefined;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly ip: string;
   readonly requestId: string;
+};
+
+/** A request of which only the head has been read. Nothing in it is validated yet. */
+export type UnreadRequest = {
+  readonly actor: Actor | undefined;
+  readonly query: Readonly<Record<string, unknown>>;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+};
+
+/** Who sends a request, as far as its head tells. */
+export type Proof<Sender = unknown> = {
+  readonly sender: Sender;
+  /** Throws unless the body, byte for byte and before it is parsed, proves the sender too. */
+  readonly verifyBody?: ((body: Buffer) => void) | undefined;
 };
 
 export type RouteResponse = {
@@ -50,14 +64,17 @@ export type Route = {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly path: string;
   /**
-   * The scope an actor needs; `open` for none; `self` when the handler authenticates the request itself
-   * (webhooks signed by their sender).
+   * The scope an actor needs; `open` for none; `self` when the route authenticates the request itself (webhooks signed
+   * by their sender).
    */
   readonly scope: Scope | "open" | "self";
   readonly summary: string;
   readonly tag: string;
   readonly description?: string;
-  readonly keepRawBody?: boolean;
+  /** With scope `self`: who sends this, before a byte of the body is read. Throws or rejects for nobody. */
+  readonly authenticate?: (request: UnreadRequest) => Proof | Promise<Proof>;
+  /** Largest body, bytes, where it is less than `limits.requestBodyBytes`. */
+  readonly bodyBytesMax?: number;
   readonly body?: TSchema;
   readonly query?: TSchema;
   readonly params?: TSchema;

@@ -25,7 +25,12 @@ const sweepMs = 100;
 mock.timers.enable({ apis: ["setInterval"] });
 
 /** A topic is the number of its partition. */
-const partitionOf = Number;
+function append(group: GroupCommit, entries: readonly NewEntry[]): Promise<readonly number[]> {
+  return group.append(
+    entries,
+    entries.map(({ topic }) => Number(topic)),
+  );
+}
 
 function entry(partition: number, data = "{}", type = "test.happened"): NewEntry {
   return { id: uuidv7(), topic: String(partition), type, actor: "system", data: data as JsonText };
@@ -144,7 +149,7 @@ test("every call is answered once and truly: stored in order per partition at th
           list.map(({ partition, size, type }) => entry(partition, texts[size], type)),
         );
         made.push(batch);
-        answers.push(group.append(batch, partitionOf));
+        answers.push(append(group, batch));
         answers.at(-1)?.catch(() => undefined);
         await turns(pause);
       }
@@ -218,7 +223,7 @@ test("a poisoned entry is found by halving: its neighbours cost it about two com
       const log = new FakeLog();
       const group = open(log.commit);
       const calls = Array.from({ length: size }, (_, i) =>
-        group.append([entry(0, "{}", i === at % size ? poison : "test.happened")], partitionOf),
+        append(group, [entry(0, "{}", i === at % size ? poison : "test.happened")]),
       );
       const outcomes = await Promise.allSettled(calls);
       assert.equal(outcomes.filter(({ status }) => status === "rejected").length, 1);
@@ -232,11 +237,11 @@ test("a poisoned entry is found by halving: its neighbours cost it about two com
 test("an idle lane sends what one turn brings, and gathers while a batch is on its way", async () => {
   const { commit, batches, answer } = byHand();
   const group = open(commit);
-  const calls = [entry(0), entry(2), entry(0)].map((each) => group.append([each], partitionOf));
+  const calls = [entry(0), entry(2), entry(0)].map((each) => append(group, [each]));
   await turns(2);
   const later = [];
   for (let i = 0; i < 4; i++) {
-    later.push(group.append([entry(0), entry(0)], partitionOf));
+    later.push(append(group, [entry(0), entry(0)]));
     await turns(1);
   }
   assert.deepEqual(
@@ -256,14 +261,14 @@ test("an idle lane sends what one turn brings, and gathers while a batch is on i
 test("few entries wait for the batch that is on its way and go together; a lane with many goes beside it", async () => {
   const { commit, batches, answer } = byHand();
   const group = open(commit);
-  const stuck = group.append([entry(0)], partitionOf);
+  const stuck = append(group, [entry(0)]);
   await turns(2);
-  const few = group.append([entry(0), entry(1)], partitionOf);
+  const few = append(group, [entry(0), entry(1)]);
   await turns(2);
   assert.equal(batches.length, 1);
-  const many = group.append(
+  const many = append(
+    group,
     Array.from({ length: jointEntriesMax }, () => entry(1)),
-    partitionOf,
   );
   await turns(2);
   assert.deepEqual(
@@ -282,14 +287,14 @@ test("little that waits in one lane goes out although another lane always has mu
   const { commit, batches, answer } = byHand();
   const group = open(commit);
   const much = (): Promise<unknown> =>
-    group.append(
+    append(
+      group,
       Array.from({ length: jointEntriesMax + 1 }, () => entry(0)),
-      partitionOf,
     );
   const calls = [much()];
   await turns(2);
   const little = entry(1);
-  calls.push(much(), group.append([little], partitionOf));
+  calls.push(much(), append(group, [little]));
   await answer("ok");
   calls.push(much());
   await answer("ok");
@@ -302,14 +307,14 @@ test("a lane full of entries that nobody waits for any more holds up no other la
   const { commit, batches, answer } = byHand();
   const group = open(commit);
   const refused = assert.rejects(
-    group.append(
+    append(
+      group,
       Array.from({ length: batchEntriesMax + jointEntriesMax + 1 }, () => entry(0)),
-      partitionOf,
     ),
   );
   await turns(2);
   const waiting = entry(1);
-  const call = group.append([waiting], partitionOf);
+  const call = append(group, [waiting]);
   await turns(2);
   await answer(new AppError("unavailable"));
   await refused;
@@ -323,18 +328,18 @@ test("a lane has one batch on its way also when another one turns out to hold no
   const { commit, batches, answer } = byHand();
   const { now, pass } = manualTime();
   const group = open(commit, 10_000, now);
-  const append = (partition: number, count: number): Promise<string> =>
+  const call = (partition: number, count: number): Promise<string> =>
     verdictOf(
-      group.append(
+      append(
+        group,
         Array.from({ length: count }, () => entry(partition)),
-        partitionOf,
       ),
     );
-  const verdicts = [append(0, 1), append(1, 1)];
+  const verdicts = [call(0, 1), call(1, 1)];
   await turns(2);
-  verdicts.push(append(0, jointEntriesMax + 1));
+  verdicts.push(call(0, jointEntriesMax + 1));
   pass(timeoutMs);
-  verdicts.push(append(1, batchEntriesMax + jointEntriesMax));
+  verdicts.push(call(1, batchEntriesMax + jointEntriesMax));
   await answer("ok");
   assert.deepEqual(
     batches.map(({ length }) => length),
@@ -346,9 +351,9 @@ test("a lane has one batch on its way also when another one turns out to hold no
 
 test("a batch has as many entries as its bound says, and not one more", async () => {
   const log = new FakeLog();
-  await open(log.commit).append(
+  await append(
+    open(log.commit),
     Array.from({ length: 2 * batchEntriesMax + 1 }, () => entry(0)),
-    partitionOf,
   );
   assert.deepEqual(log.batches, [batchEntriesMax, batchEntriesMax, 1]);
 });
@@ -364,9 +369,9 @@ test("the queue takes as many entries as its bound says: one more is refused and
         let queued = 0;
         const accepted: Promise<unknown>[] = [];
         for (const size of sizes) {
-          const call = group.append(
+          const call = append(
+            group,
             Array.from({ length: size }, () => entry(0)),
-            partitionOf,
           );
           if (queued + size > queueEntriesMax) assert.equal(await outcomeOf(call), "overloaded");
           else {
@@ -379,9 +384,9 @@ test("the queue takes as many entries as its bound says: one more is refused and
         while (group.backlog().entries > 0) await answer("ok");
         await Promise.all(accepted);
         assert.equal(batches.flat().length, queued);
-        const again = group.append(
+        const again = append(
+          group,
           Array.from({ length: queueEntriesMax }, () => entry(0)),
-          partitionOf,
         );
         assert.equal(await outcomeOf(again), "waiting");
         await answer("ok");
@@ -397,20 +402,20 @@ test("the queue is bounded in bytes as well, and its room is given back", async 
   const group = open(commit);
   const large = "x".repeat(limits.entryDataBytes / 2);
   const room = Math.floor(queueBytesMax / (limits.entryDataBytes + 129));
-  const append = (count: number, data?: string): Promise<unknown> =>
-    group.append(
+  const call = (count: number, data?: string): Promise<unknown> =>
+    append(
+      group,
       Array.from({ length: count }, () => entry(0, data)),
-      partitionOf,
     );
-  const full = append(room, large);
-  assert.equal(await outcomeOf(append(1, large)), "overloaded");
-  const small = append(1);
+  const full = call(room, large);
+  assert.equal(await outcomeOf(call(1, large)), "overloaded");
+  const small = call(1);
   assert.equal(group.backlog().entries, room + 1);
   await turns(2);
   while (group.backlog().entries > 0) await answer("ok");
   await Promise.all([full, small]);
   assert.equal(batches.flat().length, room + 1);
-  const again = append(room, large);
+  const again = call(room, large);
   assert.equal(await outcomeOf(again), "waiting");
   while (group.backlog().entries > 0) await answer("ok");
   await again;
@@ -419,14 +424,14 @@ test("the queue is bounded in bytes as well, and its room is given back", async 
 test("a batch that the log refuses as a whole is not halved, and a single entry's error reaches its caller", async () => {
   const { commit, batches, answer } = byHand();
   const group = open(commit);
-  const calls = [entry(0), entry(0)].map((each) => group.append([each], partitionOf));
+  const calls = [entry(0), entry(0)].map((each) => append(group, [each]));
   const outcomes = Promise.allSettled(calls);
   await turns(2);
   await answer(new AppError("unavailable"));
   await outcomes;
   assert.deepEqual(await Promise.all(calls.map(outcomeOf)), ["unavailable", "unavailable"]);
   assert.equal(batches.length, 1);
-  const alone = assert.rejects(group.append([entry(0)], partitionOf), { message: "what nobody could mend" });
+  const alone = assert.rejects(append(group, [entry(0)]), { message: "what nobody could mend" });
   await turns(2);
   await answer(new Error("what nobody could mend"));
   await alone;
@@ -434,7 +439,7 @@ test("a batch that the log refuses as a whole is not halved, and a single entry'
 
 test("an append of nothing is answered at once", async () => {
   const { commit, batches } = byHand();
-  assert.deepEqual(await open(commit).append([], partitionOf), []);
+  assert.deepEqual(await append(open(commit), []), []);
   assert.equal(batches.length, 0);
 });
 
@@ -454,10 +459,10 @@ test("a commit that never answers: each call is answered `unavailable` at its ow
   const { commit, batches } = byHand();
   const { now, pass } = manualTime();
   const group = open(commit, 100, now);
-  const inFlight = group.append([entry(0)], partitionOf);
+  const inFlight = append(group, [entry(0)]);
   await turns(2);
   pass(600);
-  const queued = group.append([entry(0)], partitionOf);
+  const queued = append(group, [entry(0)]);
   assert.deepEqual(group.backlog(), { entries: 2, oldestMs: 600 });
   pass(timeoutMs - 601);
   assert.deepEqual(await Promise.all([inFlight, queued].map(outcomeOf)), ["waiting", "waiting"]);
@@ -472,12 +477,12 @@ test("the backlog is as old as its oldest entry, whichever lane that is of", asy
   const { commit, answer } = byHand();
   const { now, pass } = manualTime();
   const group = open(commit, 100, now);
-  const calls = [group.append([entry(0)], partitionOf)];
+  const calls = [append(group, [entry(0)])];
   await turns(2);
   pass(100);
-  calls.push(group.append([entry(1)], partitionOf));
+  calls.push(append(group, [entry(1)]));
   pass(100);
-  calls.push(group.append([entry(0)], partitionOf));
+  calls.push(append(group, [entry(0)]));
   assert.deepEqual(group.backlog(), { entries: 3, oldestMs: 200 });
   await answer("ok");
   assert.deepEqual(group.backlog(), { entries: 2, oldestMs: 100 });
@@ -489,13 +494,13 @@ test("a late success changes no answer, what timed out in the queue is never sen
   const { commit, batches, answer } = byHand();
   const { now, pass } = manualTime();
   const group = open(commit, 100, now);
-  const early = [entry(0), entry(0)].map((each) => group.append([each], partitionOf));
+  const early = [entry(0), entry(0)].map((each) => append(group, [each]));
   await turns(2);
-  const gaveUp = group.append([entry(0), entry(2)], partitionOf);
+  const gaveUp = append(group, [entry(0), entry(2)]);
   pass(timeoutMs);
   assert.deepEqual(await Promise.all([...early, gaveUp].map(outcomeOf)), Array(3).fill("unavailable"));
   const last = entry(0);
-  const patient = group.append([last], partitionOf);
+  const patient = append(group, [last]);
   await turns(2);
   await answer("ok");
   assert.deepEqual(batches.at(-1), [last]);
@@ -507,11 +512,11 @@ test("a late success changes no answer, what timed out in the queue is never sen
 test("close waits until what was accepted is durable, and refuses the rest", async () => {
   const { commit, answer } = byHand();
   const group = open(commit);
-  const first = group.append([entry(0)], partitionOf);
+  const first = append(group, [entry(0)]);
   await turns(2);
-  const second = group.append([entry(0)], partitionOf);
+  const second = append(group, [entry(0)]);
   const closed = group.close();
-  assert.equal(await outcomeOf(group.append([entry(0)], partitionOf)), "draining");
+  assert.equal(await outcomeOf(append(group, [entry(0)])), "draining");
   assert.equal(await outcomeOf(closed), "waiting");
   await answer("ok");
   assert.equal(await outcomeOf(first), "ok");
@@ -522,7 +527,7 @@ test("close waits until what was accepted is durable, and refuses the rest", asy
 
 test("close of an idle group is immediate, also twice", async () => {
   const group = open(new FakeLog().commit);
-  await group.append([entry(0)], partitionOf);
+  await append(group, [entry(0)]);
   await Promise.all([group.close(), group.close()]);
 });
 
@@ -530,7 +535,7 @@ test("close does not outwait a commit that never answers", async () => {
   const { commit } = byHand();
   const { now, pass } = manualTime();
   const group = open(commit, 100, now);
-  const call = group.append([entry(0)], partitionOf);
+  const call = append(group, [entry(0)]);
   await turns(2);
   const closed = group.close();
   pass(timeoutMs);

@@ -29,7 +29,7 @@ const sweepEveryMs = 100;
 
 /** One `append` call: settled when the last of its entries is durable, or the first has failed. */
 export class AppendCall {
-  readonly offsets: number[];
+  readonly #offsets: number[] = [];
   readonly deadline: number;
   settled = false;
   #remaining: number;
@@ -41,7 +41,6 @@ export class AppendCall {
     deadline: number,
     settle: { resolve: (offsets: readonly number[]) => void; reject: (error: unknown) => void },
   ) {
-    this.offsets = Array.from({ length: count }, () => 0);
     this.deadline = deadline;
     this.#remaining = count;
     this.#resolve = settle.resolve;
@@ -49,10 +48,10 @@ export class AppendCall {
   }
 
   succeed(index: number, offset: number): void {
-    this.offsets[index] = offset;
+    this.#offsets[index] = offset;
     if (--this.#remaining > 0 || this.settled) return;
     this.settled = true;
-    this.#resolve(this.offsets);
+    this.#resolve(this.#offsets);
   }
 
   fail(error: unknown): void {
@@ -114,8 +113,8 @@ export class GroupCommit {
     return { entries: this.#queuedEntries, oldestMs };
   }
 
-  /** Resolves with the offsets, in order. Throws `overloaded` before anything is queued, `unavailable` when unknown. */
-  append(entries: readonly NewEntry[], partitionOf: (topic: string) => number): Promise<readonly number[]> {
+  /** `partitions[i]` is that of `entries[i]`. Resolves with the offsets, in order. Throws `overloaded` before anything is queued, `unavailable` when unknown. */
+  append(entries: readonly NewEntry[], partitions: readonly number[]): Promise<readonly number[]> {
     if (entries.length === 0) return Promise.resolve([]);
     if (this.#closing) return Promise.reject(new AppError("draining", { retryAfterS: 1 }));
     let bytes = 0;
@@ -134,7 +133,7 @@ export class GroupCommit {
         reject,
       });
       for (const [index, entry] of entries.entries()) {
-        const partition = partitionOf(entry.topic);
+        const partition = partitions[index] ?? 0;
         const lane = this.#laneOf(partition);
         lane.queue.push({ entry, partition, bytes: entryBytes(entry), call, index });
       }

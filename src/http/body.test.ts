@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { Type } from "typebox";
 import fc from "fast-check";
 import { limits } from "../../protocol/limits.ts";
+import { eventually } from "../../test/harness.ts";
 import type { RouteRequest } from "../deps.ts";
 import { AppError } from "../lib/errors.ts";
 import { parseSafely } from "./json.ts";
@@ -11,14 +12,21 @@ import { parseRaw, postJson, problemOf, sendRaw, startTestServer, testRoute } fr
 
 /** A route that repeats its body, and says what it was given as bytes. */
 const echo = testRoute({
-  keepRawBody: true,
-  handler: async ({ body, rawBody, rawText }: RouteRequest) => ({
+  scope: "self",
+  authenticate: () => {
+    const sender = { raw: "" };
+    const verifyBody = (bytes: Buffer): void => {
+      sender.raw = bytes.toString("utf8");
+    };
+    return { sender, verifyBody };
+  },
+  handler: async ({ body, sender, rawText }: RouteRequest) => ({
     status: 200,
-    json: JSON.stringify({ body, raw: rawBody?.toString("utf8"), text: rawText }),
+    json: JSON.stringify({ body, ...(sender as object | undefined), text: rawText }),
   }),
 });
 
-test("JSON arrives parsed, and as bytes and text where the route asks for them, however it was cut up", async () => {
+test("JSON arrives parsed, and as bytes and text where the route authenticates it, however it was cut up", async () => {
   const plain = testRoute({ path: "/plain", handler: echo.handler });
   await using server = await startTestServer({ routes: [echo, plain] });
   const text = `{ "a": ["ж", "${"x".repeat(200_000)}"] }`;
@@ -154,6 +162,69 @@ test("a body of exactly the limit is accepted and one byte more is 413", async (
   const response = await postJson(`${server.url}/thing`, ofLength(limits.requestBodyBytes + 1));
   assert.equal(response.status, 413);
   assert.equal((await problemOf(response)).code, "body_too_large");
+});
+
+test("a route's own limit counts where it has one", async () => {
+  await using server = await startTestServer({ routes: [testRoute({ bodyBytesMax: 10 })] });
+  assert.equal((await postJson(`${server.url}/thing`, '"12345678"')).status, 200);
+  const problem = await problemOf(postJson(`${server.url}/thing`, '"123456789"'));
+  assert.equal(problem.code, "body_too_large");
+  assert.equal(problem.detail, "at most 10 bytes are accepted");
+});
+
+test("bodies fill memory up to a bound, beyond which they are refused, and are let go with their requests", async () => {
+  const held: (() => void)[] = [];
+  let hold = true;
+  const slow = testRoute({
+    handler: async () => {
+      if (hold) await new Promise<void>((resolve) => held.push(resolve));
+      return { status: 200 };
+    },
+  });
+  await using server = await startTestServer({ routes: [slow], bounds: { bodyBytesMax: 100 } });
+  const post = (): Promise<Response> => postJson(`${server.url}/thing`, `"${"a".repeat(58)}"`);
+  const first = post();
+  await eventually("the first is being handled", () => held.length === 1);
+  const second = await post();
+  assert.equal(second.status, 503);
+  assert.equal(second.headers.get("retry-after"), "1");
+  assert.equal((await problemOf(second)).code, "overloaded");
+  hold = false;
+  for (const go of held) go();
+  assert.equal((await first).status, 200);
+  await eventually("there is room again", async () => (await post()).status === 200);
+});
+
+test("a route that authenticates its requests does so before the body is read, and again before it is parsed", async () => {
+  let handled = 0;
+  const route = testRoute({
+    scope: "self",
+    authenticate: ({ headers }) => {
+      if (headers["x-who"] === undefined) throw new AppError("unauthorized");
+      const verifyBody = (bytes: Buffer): void => {
+        if (!bytes.includes("secret")) throw new AppError("signature_invalid");
+      };
+      const proof = { sender: headers["x-who"], verifyBody };
+      return headers["x-who"] === "later" ? Promise.resolve(proof) : proof;
+    },
+    handler: async () => {
+      handled++;
+      return { status: 200 };
+    },
+  });
+  await using server = await startTestServer({ routes: [route] });
+  // The head alone is sent: whoever waited for the body would not answer.
+  const head =
+    "POST /thing HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n";
+  const refused = parseRaw(await sendRaw(server.port, head));
+  assert.equal(refused.status, 401);
+  for (const who of ["now", "later"]) {
+    const post = (body: string): Promise<Response> => postJson(`${server.url}/thing`, body, { "x-who": who });
+    assert.equal((await problemOf(post("not even JSON"))).code, "signature_invalid");
+    assert.equal((await problemOf(post("secret, no JSON"))).code, "invalid_json");
+    assert.equal((await post('"secret"')).status, 200);
+  }
+  assert.equal(handled, 2);
 });
 
 /** Sends a request whose body is far too large, all of it, before it looks at the answer; like many simple clients. */

@@ -1,5 +1,5 @@
 import type { Access } from "../access/access.ts";
-import type { Route } from "../deps.ts";
+import type { Route, UnreadRequest } from "../deps.ts";
 import type { Buckets, RateHeaders, Taken } from "../lib/token-bucket.ts";
 import { addressKey, plainAddress } from "./address.ts";
 import type { HttpReply, HttpRequest } from "./app.ts";
@@ -21,7 +21,8 @@ export type GuardRule = {
   /** The route's pattern, the label of its metrics. */
   readonly path: string;
   readonly scope: Route["scope"];
-  readonly keepRawBody?: boolean;
+  readonly authenticate?: Route["authenticate"];
+  readonly bodyBytesMax?: number | undefined;
   /** Health probes are answered even when nothing else is. */
   readonly unlimited?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
@@ -41,12 +42,12 @@ export type Guard = (
 export function createGuard(context: GuardContext, rule: GuardRule): Guard {
   const { access, load, meters, addresses, rateHeaders } = context;
   const meter = meters.of(rule.method, rule.path);
-  const { scope, keepRawBody = false } = rule;
+  const { scope, authenticate, bodyBytesMax } = rule;
 
   return (request, reply, done) => {
     const { raw } = request;
     raw.meter = raw.method === rule.method ? meter : meters.of(request.method, rule.path);
-    raw.keepRawBody = keepRawBody;
+    if (bodyBytesMax !== undefined) raw.bodyBytesMax = bodyBytesMax;
     raw.address = plainAddress(request.ip);
     setStandardHeaders(request, reply, load);
     if (rule.headers !== undefined) setHeaders(reply, rule.headers);
@@ -68,14 +69,34 @@ export function createGuard(context: GuardContext, rule: GuardRule): Guard {
     if (scope === "open") return done();
     const credential = credentialOf(raw);
     if (credential === undefined) {
-      if (scope === "self") return done();
-      return sendProblem(reply, "unauthorized", credentialMissing);
+      if (scope !== "self") return sendProblem(reply, "unauthorized", credentialMissing);
+      const proof = identify(request, authenticate);
+      if (proof instanceof Promise) return proof;
+      return done();
     }
     return access.authenticate(credential).then((actor) => {
       requireScope(actor, scope);
       raw.actor = actor;
+      return identify(request, authenticate);
     });
   };
+}
+
+/** Lets the route look at the head of the request, and keeps what it found. */
+function identify(request: HttpRequest, authenticate: GuardRule["authenticate"]): Promise<void> | void {
+  if (authenticate === undefined) return;
+  const { raw, query } = request;
+  const proof = authenticate({
+    actor: raw.actor,
+    headers: raw.headers,
+    query: query as UnreadRequest["query"],
+  });
+  if (!(proof instanceof Promise)) raw.proof = proof;
+  else {
+    return proof.then((found) => {
+      raw.proof = found;
+    });
+  }
 }
 
 /** The headers that every answer has, whatever becomes of the request. */

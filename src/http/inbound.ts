@@ -1,5 +1,7 @@
 import { IncomingMessage } from "node:http";
+import { limits } from "../../protocol/limits.ts";
 import type { Actor } from "../access/actor.ts";
+import type { Proof } from "../deps.ts";
 import type { RouteMeter } from "./route-meter.ts";
 
 /**
@@ -14,8 +16,12 @@ export class InboundRequest extends IncomingMessage {
   /** The client's address, after trusted proxies. */
   address = "";
   actor: Actor | undefined = undefined;
-  keepRawBody = false;
-  rawBody: Buffer | undefined = undefined;
+  /** What the route's own authentication has found in the head. */
+  proof: Proof | undefined = undefined;
+  bodyBytesMax: number = limits.requestBodyBytes;
+  /** Bytes of the body that are in memory on behalf of this request. */
+  bodyBytes = 0;
+  /** Kept for routes that authenticate the body. */
   rawText: string | undefined = undefined;
   /** The status of an answer that was written to the socket past the response object. */
   rawStatus: number | undefined = undefined;

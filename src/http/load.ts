@@ -3,6 +3,8 @@ export type LoadBounds = {
   readonly inFlightMax: number;
   /** Smoothed lateness of timers in milliseconds above which requests are refused. */
   readonly loopDelayMaxMs: number;
+  /** Bytes of bodies in memory, over all requests, beyond which further ones are refused. */
+  readonly bodyBytesMax: number;
 };
 
 const sampleEveryMs = 200;
@@ -16,6 +18,7 @@ export class Load {
   readonly #bounds: LoadBounds;
   readonly #timer: NodeJS.Timeout;
   #inFlight = 0;
+  #bodyBytes = 0;
   #delayMs = 0;
   #onIdle: (() => void) | undefined;
 
@@ -37,9 +40,20 @@ export class Load {
     this.#inFlight++;
   }
 
-  leave(): void {
+  /** `bodyBytes` is what the request held. */
+  leave(bodyBytes: number): void {
+    this.#bodyBytes -= bodyBytes;
     this.#inFlight--;
     if (this.#inFlight === 0) this.#onIdle?.();
+  }
+
+  /** Takes note of a part of a body that has arrived; `leave` lets go of it. */
+  holdBody(bytes: number): void {
+    this.#bodyBytes += bytes;
+  }
+
+  get bodiesFull(): boolean {
+    return this.#bodyBytes > this.#bounds.bodyBytesMax;
   }
 
   /** Takes note of how late a timer fired. */

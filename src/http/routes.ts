@@ -28,7 +28,8 @@ export function addRoute(app: HttpApp, context: GuardContext, route: Route): voi
       method: route.method,
       path: route.path,
       scope: route.scope,
-      keepRawBody: route.keepRawBody === true,
+      authenticate: route.authenticate,
+      bodyBytesMax: route.bodyBytesMax,
       unlimited: isHealthPath(route.path),
     }),
     ...(coerces
@@ -52,7 +53,7 @@ function createHandler(handle: Route["handler"]) {
       body: request.body,
       query: request.query,
       params: request.params,
-      rawBody: raw.rawBody,
+      sender: raw.proof?.sender,
       rawText: raw.rawText,
       headers: raw.headers,
       ip: raw.address,

@@ -63,7 +63,7 @@ test("a handler sees the request's parts, its id and the client's address", asyn
     body: undefined,
     query: { a: "b" },
     params: { id: 5 },
-    rawBody: undefined,
+    sender: undefined,
     rawText: undefined,
     headers: "1",
     ip: "127.0.0.1",

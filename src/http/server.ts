@@ -53,6 +53,7 @@ export type HttpBounds = LoadBounds & {
 const defaultBounds: HttpBounds = {
   inFlightMax: 5_000,
   loopDelayMaxMs: 500,
+  bodyBytesMax: 64 * 1_048_576,
   addressesMax: 50_000,
   closeWaitMs: 8_000,
 };
@@ -122,7 +123,7 @@ function createApp({ config, log }: HttpDeps, context: GuardContext): HttpApp {
       handleError(error, request, reply);
     },
   });
-  acceptJsonOnly(app);
+  acceptJsonOnly(app, load);
   app.setErrorHandler(handleError);
   return app;
 }

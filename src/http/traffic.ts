@@ -18,7 +18,7 @@ export function countTraffic(
 
   function settle(this: ServerResponse<InboundRequest>): void {
     const request = this.req;
-    load.leave();
+    load.leave(request.bodyBytes);
     const meter = request.meter ?? meters.of(request.method ?? "", unmatchedRoute);
     const status = request.rawStatus ?? (this.writableFinished ? this.statusCode : clientGoneStatus);
     meter.record(status, (performance.now() - request.startedMs) / 1_000);

@@ -8,12 +8,15 @@ import { AppError, errorCodeOf } from "../../lib/errors.ts";
 import { Lru } from "../../lib/lru.ts";
 import { createBuckets, createRateHeaders } from "../../lib/token-bucket.ts";
 
-/** Ids of durable messages that are remembered, so that a repetition costs no append. */
-const seenMax = 100_000;
+/**
+ * Ids of messages that are remembered, so that a repetition soon after costs no append; the log knows the others. Few,
+ * since every webhook is looked up here: ten times as many cost three times the look-up, in cache misses.
+ */
+const seenMax = 10_000;
 /** Contacts whose rate is remembered. */
 const contactsMax = 100_000;
 /** Largest payload, bytes: an entry's data holds little beside it. */
-const payloadBytesMax = limits.entryDataBytes - 1_000;
+export const payloadBytesMax = limits.entryDataBytes - 1_000;
 
 export type ReceivedWebhook = {
   readonly sourceId: number;
@@ -34,16 +37,11 @@ export function messageIdOf(sourceId: number, externalMessageId: string): string
  */
 export function createAccept(deps: Pick<Deps, "eventlog" | "clock" | "config">) {
   const { eventlog, clock, config } = deps;
-  /** True once durable; until then the append that is under way. */
-  const seen = new Lru<string, true | Promise<unknown>>(seenMax);
+  const seen = new Lru<string, Seen>(seenMax);
   const contacts = createBuckets({ rate: config.rateContact, keysMax: contactsMax, clock });
   const rateHeaders = createRateHeaders("contact", config.rateContact);
 
   const append = (id: string, { sourceId, actor, body, text }: ReceivedWebhook): Promise<unknown> => {
-    // A UTF-16 unit is at most 3 bytes of UTF-8: only texts near the limit are measured exactly.
-    if (text.length * 3 > payloadBytesMax && Buffer.byteLength(text) > payloadBytesMax) {
-      throw new AppError("body_too_large", { detail: `a webhook has at most ${payloadBytesMax} bytes` });
-    }
     const topic = topics.contact(sourceId, body.external_client_id.toLowerCase());
     const taken = contacts.take(topic);
     if (!taken.allowed) {
@@ -54,29 +52,31 @@ export function createAccept(deps: Pick<Deps, "eventlog" | "clock" | "config">) 
       });
     }
     const data = `{"source_id":${sourceId},"payload":${text}}` as JsonText;
-    return eventlog.append([{ id, topic, type: messageReceived, actor, data }]).catch(refuseDepth);
+    return eventlog.append([{ id, topic, type: messageReceived, actor, data }]);
   };
 
   return async (received: ReceivedWebhook): Promise<string> => {
     const id = messageIdOf(received.sourceId, received.body.external_message_id);
     const known = seen.get(id);
-    if (known === true) return id;
     if (known !== undefined) {
-      await known;
+      if (known.appending !== undefined) await known.appending;
       return id;
     }
-    const appending = append(id, received);
-    seen.set(id, appending);
+    const message: Seen = { appending: append(id, received) };
+    seen.set(id, message);
     try {
-      await appending;
-      seen.set(id, true);
+      await message.appending;
+      message.appending = undefined;
     } catch (error) {
       seen.delete(id);
-      throw error;
+      refuseDepth(error);
     }
     return id;
   };
 }
+
+/** A message whose append is under way, and durable when it is not. */
+type Seen = { appending: Promise<unknown> | undefined };
 
 /**
  * PostgreSQL follows JSON only so deep. No field nests, but of one that is given twice the first value was never

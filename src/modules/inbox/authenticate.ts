@@ -1,6 +1,7 @@
 import type { Actor } from "../../access/actor.ts";
 import { actorName, hasScope } from "../../access/actor.ts";
-import type { Deps, RouteRequest } from "../../deps.ts";
+import { sourceNamePattern, sourceNameRule } from "../../../protocol/inbox.ts";
+import type { Deps, Proof, UnreadRequest } from "../../deps.ts";
 import { AppError } from "../../lib/errors.ts";
 import { requireSignature } from "./signature.ts";
 import type { SigningSource, Sources } from "./sources.ts";
@@ -8,32 +9,52 @@ import type { SigningSource, Sources } from "./sources.ts";
 /** Who sent a webhook, and how entries name them. */
 export type Sender = { readonly source: SigningSource; readonly actor: string };
 
+type AuthenticateDeps = Pick<Deps, "config" | "clock"> & { readonly sources: Pick<Sources, "find"> };
+
 /**
- * Finds the source of a webhook and makes sure that it really is its sender. The source is named by `?source=` or by
- * the API key that is bound to it; its scheme decides what proves it.
+ * Finds the source of a webhook and makes sure that it really is its sender, from the headers alone as far as they
+ * tell: nobody's body is read who cannot be its sender. The source is named by `?source=` or by the API key that is
+ * bound to it; its scheme decides what proves it.
  */
-export async function authenticateSender(
-  deps: Pick<Deps, "config" | "clock"> & { readonly sources: Pick<Sources, "find"> },
-  request: Pick<RouteRequest, "actor" | "headers" | "rawBody">,
-  name: string | undefined,
-): Promise<Sender> {
-  const { actor } = request;
-  const source = await findSource(deps.sources, actor, name);
+export function authenticateSender(
+  deps: AuthenticateDeps,
+  request: UnreadRequest,
+): Proof<Sender> | Promise<Proof<Sender>> {
+  const { source: name } = request.query;
+  if (name !== undefined && !isSourceName(name)) {
+    throw new AppError("invalid_query", {
+      fields: [{ pointer: "source", code: "pattern", detail: sourceNameRule }],
+    });
+  }
+  const found = findSource(deps.sources, request.actor, name);
+  return found instanceof Promise
+    ? found.then((source) => prove(deps, request, source))
+    : prove(deps, request, found);
+}
+
+const namePattern = new RegExp(sourceNamePattern);
+
+/** The query is not validated yet when this is asked. */
+function isSourceName(name: unknown): name is string {
+  return typeof name === "string" && namePattern.test(name);
+}
+
+function prove(
+  deps: AuthenticateDeps,
+  { actor, headers }: UnreadRequest,
+  source: SigningSource,
+): Proof<Sender> {
   if (source.scheme === "api_key") {
     requireKey(actor, source);
-    return { source, actor: actorName(actor) };
+    return { sender: { source, actor: actorName(actor) } };
   }
-  if (request.rawBody === undefined) throw new Error("the webhook route keeps the raw body");
-  requireSignature(
-    { headers: request.headers, body: request.rawBody },
-    {
-      scheme: source.scheme,
-      secrets: source.secrets,
-      toleranceS: deps.config.webhookToleranceS,
-      nowS: Math.floor(deps.clock.now() / 1000),
-    },
-  );
-  return { source, actor: `source:${source.name}` };
+  const verifyBody = requireSignature(headers, {
+    scheme: source.scheme,
+    secrets: source.secrets,
+    toleranceS: deps.config.webhookToleranceS,
+    nowS: Math.floor(deps.clock.now() / 1000),
+  });
+  return { sender: { source, actor: `source:${source.name}` }, verifyBody };
 }
 
 function findSource(

@@ -17,8 +17,8 @@ import {
 import type { Deps, Route } from "../../deps.ts";
 import { AppError } from "../../lib/errors.ts";
 import { createBuckets, createRateHeaders } from "../../lib/token-bucket.ts";
-import { createAccept } from "./accept.ts";
-import { authenticateSender } from "./authenticate.ts";
+import { createAccept, payloadBytesMax } from "./accept.ts";
+import { type Sender, authenticateSender } from "./authenticate.ts";
 import { findContact, listDialogs, listMessages } from "./queries.ts";
 import type { Source, Sources } from "./sources.ts";
 
@@ -46,13 +46,13 @@ function webhookRoute(deps: RouteDeps): Route {
       "however often it is sent; every repetition gets the same answer. The sender proves itself by an API key or by " +
       "the signature that its source's scheme asks for.",
     tag,
-    keepRawBody: true,
+    authenticate: (request) => authenticateSender(deps, request),
+    bodyBytesMax: payloadBytesMax,
     query: WebhookQuery,
     body: WebhookBody,
     responses: { 202: WebhookAccepted },
     handler: async (request) => {
-      const query = request.query as WebhookQuery;
-      const { source, actor } = await authenticateSender(deps, request, query.source);
+      const { source, actor } = request.sender as Sender;
       const taken = buckets.take(source.name);
       const headers = rateHeaders(taken);
       if (!taken.allowed) {
@@ -64,7 +64,7 @@ function webhookRoute(deps: RouteDeps): Route {
         });
       }
       const { rawText } = request;
-      if (rawText === undefined) throw new Error("the webhook route keeps the raw body");
+      if (rawText === undefined) throw new Error("a route that authenticates keeps the body's text");
       const id = await accept({
         sourceId: source.id,
         actor,

@@ -3,7 +3,7 @@ import { createHmac } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { AppError } from "../../lib/errors.ts";
-import { type SignatureRules, type SignedRequest, requireSignature } from "./signature.ts";
+import { type SignatureRules, requireSignature } from "./signature.ts";
 
 const nowS = 1_614_265_330;
 /** The example of the Standard Webhooks specification. */
@@ -25,11 +25,14 @@ function rules(scheme: Scheme, secrets: readonly string[], at = nowS): Signature
 
 /** "ok", or the code of the refusal. */
 function judge(
-  request: { readonly headers: SignedRequest["headers"]; readonly body: string | Buffer },
+  request: {
+    readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+    readonly body: string | Buffer;
+  },
   by: SignatureRules,
 ): string {
   try {
-    requireSignature({ headers: request.headers, body: Buffer.from(request.body) }, by);
+    requireSignature(request.headers, by)?.(Buffer.from(request.body));
     return "ok";
   } catch (error) {
     assert.ok(error instanceof AppError);

@@ -4,11 +4,10 @@ import { AppError } from "../../lib/errors.ts";
 import { Lru } from "../../lib/lru.ts";
 import { type HmacKey, hmacKey, hmacSha256 } from "./hmac.ts";
 
-/** The parts of a request that a signature speaks about. */
-export type SignedRequest = {
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: Buffer;
-};
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+/** Throws `AppError` `signature_invalid` unless the body, byte for byte, is what was signed. */
+export type VerifyBody = (body: Buffer) => void;
 
 export type SignatureRules = {
   readonly scheme: Exclude<SourceScheme, "api_key">;
@@ -21,27 +20,26 @@ export type SignatureRules = {
 };
 
 /**
- * Throws `AppError` `signature_missing`, `signature_invalid` or `signature_expired` unless the request was signed by
- * somebody who knows one of the secrets. Comparisons take the same time wherever they differ.
+ * What the headers alone tell: throws `AppError` `signature_missing`, `signature_invalid` or `signature_expired` unless
+ * they can belong to a request of somebody who knows one of the secrets. The answer checks the rest, the body; it is
+ * undefined when there is no more to check. Comparisons take the same time wherever they differ.
  */
-export function requireSignature(request: SignedRequest, rules: SignatureRules): void {
+export function requireSignature(headers: Headers, rules: SignatureRules): VerifyBody | undefined {
   switch (rules.scheme) {
     case "standard":
-      requireStandard(request, rules);
-      return;
+      return requireStandard(headers, rules);
     case "hub":
-      requireHub(request, rules);
-      return;
+      return requireHub(headers, rules);
     case "telegram":
-      requireToken(request, rules);
-      return;
+      requireToken(headers, rules);
+      return undefined;
     default:
       throw new TypeError(`unknown scheme ${String(rules.scheme satisfies never)}`);
   }
 }
 
 /** Standard Webhooks 1.0: HMAC-SHA256 of `id.timestamp.body`, one or several `v1,<base64>` separated by spaces. */
-function requireStandard({ headers, body }: SignedRequest, rules: SignatureRules): void {
+function requireStandard(headers: Headers, rules: SignatureRules): VerifyBody {
   const messageId = header(headers, "webhook-id");
   const timestamp = header(headers, "webhook-timestamp");
   const signatures = header(headers, "webhook-signature");
@@ -53,32 +51,35 @@ function requireStandard({ headers, body }: SignedRequest, rules: SignatureRules
       detail: `webhook-timestamp differs from the server's clock by more than ${rules.toleranceS} s`,
     });
   }
-  const given = signatures
-    .split(" ", signaturesMax)
-    .filter((signature) => signature.startsWith("v1,"))
-    .map((signature) => signature.slice(3));
+  const given = signatures.split(" ", signaturesMax).filter((signature) => signature.startsWith("v1,"));
+  if (given.length === 0) throw new AppError("signature_invalid");
   // Header values are latin1: one byte a character.
   const prefix = `${messageId}.${timestamp}.`;
-  const valid = rules.secrets.some((secret) => {
-    const expected = hmacSha256(keyOf("standard", secret), prefix, body, "base64");
-    return given.some((signature) => equal(signature, expected));
-  });
-  if (!valid) throw new AppError("signature_invalid");
+  return (body) => {
+    const valid = rules.secrets.some((secret) => {
+      const expected = `v1,${hmacSha256(keyOf("standard", secret), prefix, body, "base64")}`;
+      return given.some((signature) => equal(signature, expected));
+    });
+    if (!valid) throw new AppError("signature_invalid");
+  };
 }
 
 /** Signatures that are looked at; a sender that rotates its key sends two. */
 const signaturesMax = 5;
 
 /** `X-Hub-Signature-256: sha256=<hex>` over the body. It carries no time: repetitions are recognised by their id. */
-function requireHub({ headers, body }: SignedRequest, rules: SignatureRules): void {
+function requireHub(headers: Headers, rules: SignatureRules): VerifyBody {
   const given = header(headers, "x-hub-signature-256");
-  const valid = rules.secrets.some((secret) =>
-    equal(given, `sha256=${hmacSha256(keyOf("hub", secret), "", body, "hex")}`),
-  );
-  if (!valid) throw new AppError("signature_invalid");
+  if (!given.startsWith("sha256=")) throw new AppError("signature_invalid");
+  return (body) => {
+    const valid = rules.secrets.some((secret) =>
+      equal(given, `sha256=${hmacSha256(keyOf("hub", secret), "", body, "hex")}`),
+    );
+    if (!valid) throw new AppError("signature_invalid");
+  };
 }
 
-function requireToken({ headers }: SignedRequest, rules: SignatureRules): void {
+function requireToken(headers: Headers, rules: SignatureRules): void {
   const given = header(headers, "x-telegram-bot-api-secret-token");
   // Hashes have one length, whatever the token's is.
   const digest = hash("sha256", given, "hex");
@@ -86,7 +87,7 @@ function requireToken({ headers }: SignedRequest, rules: SignatureRules): void {
     throw new AppError("signature_invalid");
 }
 
-function header(headers: SignedRequest["headers"], name: string): string {
+function header(headers: Headers, name: string): string {
   const value = headers[name];
   if (typeof value !== "string" || value === "") {
     throw new AppError("signature_missing", { detail: `this source signs its webhooks: ${name} is missing` });
@@ -109,7 +110,16 @@ function keyOf(scheme: "standard" | "hub", secret: string): HmacKey {
   return key;
 }
 
+/** Longest digest that is compared, in characters: `sha256=` and 64 hexadecimal digits. */
+const digestLengthMax = 71;
+const left = Buffer.alloc(digestLengthMax);
+const right = Buffer.alloc(digestLengthMax);
+
+/** Takes the same time wherever two texts of one length differ. */
 function equal(given: string, expected: string): boolean {
-  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
-  return a.length === b.length && timingSafeEqual(a, b);
+  if (given.length !== expected.length || expected.length > digestLengthMax) return false;
+  // What a longer text left behind is overwritten on both sides or compared on both.
+  left.fill(0).write(given, "latin1");
+  right.fill(0).write(expected, "latin1");
+  return timingSafeEqual(left, right);
 }
