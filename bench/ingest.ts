@@ -116,7 +116,9 @@ async function compareMaximum(
     figures: [
       ...spreadFigures("accepted_vs_noop", ratio, { atLeast: 0.6 }),
       { name: "accepted_per_s", value: rate.median },
-      ...spreadFigures("drain_s", drained, { atMost: 2 }),
+      // The goal is for every time, so the worst one is the figure.
+      { name: "drain_s", value: drained.max, atMost: 2 },
+      { name: "drain_s_median", value: drained.median },
     ],
   };
 }

@@ -1,11 +1,13 @@
 import { loadavg } from "node:os";
 import { tableLines } from "../src/cli/table.ts";
+import { errorMessage } from "../src/lib/errors.ts";
 import { suggestion } from "../src/cli/nearest.ts";
 import { type Bench, type Figure, holds } from "./harness/bench.ts";
 import { machineFacts } from "./harness/machine.ts";
 import { ensurePeerPackages } from "./harness/peer-packages.ts";
 import { startTemporaryPostgres } from "./harness/postgres.ts";
 
+const missed = 1;
 const usageError = 2;
 
 /** Loaded only when it is run: a bench may need packages that are not installed yet. */
@@ -38,8 +40,7 @@ async function main(argv: readonly string[]): Promise<number> {
     list(console.error);
     return usageError;
   }
-  await runBench(bench, argv.includes("--quick"));
-  return 0;
+  return (await runBench(bench, argv.includes("--quick"))) ? 0 : missed;
 }
 
 function usageProblem(name: string | undefined, unknown: string | undefined): string {
@@ -62,7 +63,22 @@ function list(print: (line: string) => void): void {
   }
 }
 
-async function runBench(bench: Listed, quick: boolean): Promise<void> {
+/** Whether all goals held. A bench that breaks off has its last line as well. */
+async function runBench(bench: Listed, quick: boolean): Promise<boolean> {
+  try {
+    const figures = await measure(bench, quick);
+    const ok = figures.every(holds);
+    const values = Object.fromEntries(figures.map(({ name, value }) => [name, rounded(value)]));
+    console.log(JSON.stringify({ bench: bench.name, ok, figures: values }));
+    return ok;
+  } catch (error) {
+    console.error(error);
+    console.log(JSON.stringify({ bench: bench.name, ok: false, figures: {}, error: errorMessage(error) }));
+    return false;
+  }
+}
+
+async function measure(bench: Listed, quick: boolean): Promise<readonly Figure[]> {
   ensurePeerPackages();
   const begunAt = performance.now();
   const print = (line: string): void => console.log(line);
@@ -88,8 +104,7 @@ async function runBench(bench: Listed, quick: boolean): Promise<void> {
   print(
     `  took ${Math.round((performance.now() - begunAt) / 1_000)} s; load in the last minute ${load.toFixed(2)}`,
   );
-  const values = Object.fromEntries(figures.map(({ name, value }) => [name, rounded(value)]));
-  print(JSON.stringify({ bench: bench.name, ok: figures.every(holds), figures: values }));
+  return figures;
 }
 
 function hasGoal({ atLeast, atMost }: Figure): boolean {

@@ -13,6 +13,8 @@ export function quantile(sorted: ArrayLike<number>, share: number): number {
   if (sorted.length === 0) throw new RangeError("no values");
   const place = share * (sorted.length - 1);
   const [low, high] = [sorted[Math.floor(place)] ?? 0, sorted[Math.ceil(place)] ?? 0];
+  // Between two infinite ones, which stand for what failed, there is nothing to reckon.
+  if (low === high) return low;
   return low + (high - low) * (place % 1);
 }
 

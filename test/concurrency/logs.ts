@@ -1,9 +1,10 @@
 import { openPostgresEventLog } from "../../src/eventlog/postgres.ts";
 import { partitionOf } from "../../src/eventlog/murmur2.ts";
+import { appendOnce, appendParameters } from "../../src/eventlog/postgres-append.ts";
 import type { EventLog, NewEntry } from "../../src/eventlog/eventlog.ts";
 import { pause } from "../../src/lib/backoff.ts";
 import { systemClock } from "../../src/lib/clock.ts";
-import { type Db, type DbAddress, openDb } from "../../src/lib/db.ts";
+import { type Db, type DbAddress, type Queryable, openDb } from "../../src/lib/db.ts";
 import { testLog } from "../harness.ts";
 
 export const partitions = 16;
@@ -23,11 +24,13 @@ export type TestLog = AsyncDisposable & {
   ): Promise<{ readonly entries: readonly { offset: number; id: string }[]; readonly end: number }>;
 };
 
-export type LogKind = "eventlog" | "sequence";
+/** `unlocked` is the control: the product with the counter's lock taken away. */
+export type LogKind = "eventlog" | "unlocked";
 
 export async function openTestLog(kind: LogKind, address: DbAddress): Promise<TestLog> {
   const db = openDb(address, { poolMax: 4, log: testLog });
-  return kind === "eventlog" ? fromEventLog(db, await openEventLog(db)) : fromSequence(db);
+  const log = await openEventLog(db);
+  return kind === "eventlog" ? fromEventLog(db, log) : withoutLock(db, log);
 }
 
 export function openEventLog(db: Db): Promise<EventLog> {
@@ -78,37 +81,40 @@ async function transaction(
   }
 }
 
-/** What the control writes to: offsets come from a sequence, and nothing holds a counter until the commit. */
-export const sequenceLogTables = `
-  create sequence control_offset;
-  create table control_entry (
-    part smallint not null, entry_offset bigint not null default nextval('control_offset'), id uuid not null,
-    primary key (part, entry_offset))`;
-
-const insertControl = "insert into control_entry (part, id) select * from unnest($1::smallint[], $2::uuid[])";
-
-/** The log that everyone writes first, and that loses what commits late. */
-function fromSequence(db: Db): TestLog {
-  const columns = (entries: readonly NewEntry[]): unknown[] => [
-    entries.map(({ topic }) => partitionOf(topic, partitions)),
-    entries.map(({ id }) => id),
-  ];
+/**
+ * The log's own statement in two, each in a transaction of its own: the counter advances and lets go of its lock, then
+ * the entries are inserted. Everything else is the product's: tables, reader, and the SQL but for where it is cut.
+ */
+function cutStatement(): { readonly advance: string; readonly insert: string } {
+  const [counter, insert, ...rest] = appendOnce.text.split("), inserted as (");
+  if (counter === undefined || insert === undefined || rest.length > 0) {
+    throw new Error("the append statement has changed: cut it anew");
+  }
   return {
-    append: async (entries) => {
-      await db.query(insertControl, columns(entries));
+    advance: `${counter}) select part, base from counter`,
+    insert: `with counter as materialized (
+               select part, 1 as segment, base, false as young from unnest($1::smallint[], $2::bigint[]) c(part, base)
+             ), inserted as (${insert}`,
+  };
+}
+
+/** The log that loses what commits late. */
+function withoutLock(db: Db, log: EventLog): TestLog {
+  const { advance, insert } = cutStatement();
+  const write = async (queryable: Queryable, entries: readonly NewEntry[]): Promise<void> => {
+    const items = entries.map((entry) => ({ entry, partition: partitionOf(entry.topic, partitions) }));
+    const [parts, counts, ...others] = appendParameters(items, Date.now()).values;
+    const { rows } = await db.query<{ part: number; base: number }>(advance, [parts, counts]);
+    const bases = [rows.map(({ part }) => part), rows.map(({ base }) => base)];
+    await queryable.query(insert, [...bases, ...others]);
+  };
+  return {
+    append: (entries) => write(db, entries),
+    appendOpen: (entries, end) => transaction(db, end, (tx) => write(tx, entries)),
+    read: (partition, after, limit) => log.read(partition, after, limit),
+    [Symbol.asyncDispose]: async () => {
+      await log.close();
+      await db.close();
     },
-    appendOpen: (entries, end) =>
-      transaction(db, end, async (tx) => {
-        await tx.query(insertControl, columns(entries));
-      }),
-    read: async (partition, after, limit) => {
-      const { rows } = await db.query<{ offset: number; id: string }>(
-        `select entry_offset as offset, id from control_entry where part = $1 and entry_offset > $2
-          order by entry_offset limit $3`,
-        [partition, after, limit],
-      );
-      return { entries: rows, end: rows.at(-1)?.offset ?? after };
-    },
-    [Symbol.asyncDispose]: () => db.close(),
   };
 }

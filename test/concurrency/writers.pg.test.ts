@@ -6,7 +6,7 @@ import { openDb } from "../../src/lib/db.ts";
 import { createMetrics } from "../../src/observe/metrics.ts";
 import { Worker } from "../../src/worker/worker.ts";
 import { createTestDatabase, eventually, testLog } from "../harness.ts";
-import { openEventLog, openTestLog, sequenceLogTables } from "./logs.ts";
+import { openEventLog, openTestLog } from "./logs.ts";
 import { Tail } from "./tail.ts";
 import { type Seen, type Written, noViolations, violations } from "./violations.ts";
 import { Writers } from "./writers.ts";
@@ -112,12 +112,9 @@ async function startGroup(
 test("control: the same writers without the counter's lock lose entries, and the test notices", async (t) => {
   const stack = stackFor(t);
   const address = await createTestDatabase(t);
-  const admin = openDb(address, { poolMax: 1, log: testLog });
-  stack.defer(() => admin.close());
-  await admin.query(sequenceLogTables);
-  const log = stack.use(await openTestLog("sequence", address));
+  const log = stack.use(await openTestLog("unlocked", address));
   const processes = stack.use(
-    await Writers.start({ address, kind: "sequence", seed: 2 }, { writers, tailing: 0 }),
+    await Writers.start({ address, kind: "unlocked", seed: 2 }, { writers, tailing: 0 }),
   );
   let lost = 0;
   for (let round = 1; round <= controlRounds && lost === 0; round++) {

@@ -1,6 +1,6 @@
 import type { Tx } from "../../lib/db.ts";
 import { Lru } from "../../lib/lru.ts";
-import type { ArrivedMessage, ContactBatch } from "./save.ts";
+import type { ContactBatch } from "./save.ts";
 
 /** What the projection remembers of a contact, so that a lively one costs no look-up. Never the truth. */
 type KnownContact = { readonly phone: string; readonly dialogId: number };
@@ -10,13 +10,6 @@ const contactsMax = 100_000;
 
 export function createContactCache(): ContactCache {
   return new Lru(contactsMax);
-}
-
-export function contactKey({
-  sourceId,
-  externalClientId,
-}: Pick<ArrivedMessage, "sourceId" | "externalClientId">): string {
-  return `${sourceId} ${externalClientId}`;
 }
 
 /** An array literal of numbers, UUIDs or hexadecimal digits, which need no escaping. */
@@ -33,20 +26,22 @@ export async function currentDialogs(
   batches: readonly ContactBatch[],
   cache: ContactCache,
 ): Promise<readonly number[]> {
-  const known = batches.map(({ key, last }) => {
-    const contact = cache.get(key);
-    return contact?.phone === last.phone ? contact.dialogId : undefined;
+  const known = batches.map(({ contact, last }) => {
+    const before = cache.get(contact);
+    return before?.phone === last.phone ? before.dialogId : undefined;
   });
   const missing = batches.filter((_, i) => known[i] === undefined);
   if (missing.length === 0) return known as number[];
   const contactIds = await saveContacts(tx, missing);
   const dialogIds = await openDialogs(tx, missing, contactIds);
-  const found = new Map(missing.map(({ key }, i) => [key, dialogIds[i] ?? 0]));
+  const found = new Map(missing.map(({ contact }, i) => [contact, dialogIds[i] ?? 0]));
   // Others must not learn of them before they are committed.
   tx.afterCommit(() => {
-    for (const { key, last } of missing) cache.set(key, { phone: last.phone, dialogId: found.get(key) ?? 0 });
+    for (const { contact, last } of missing) {
+      cache.set(contact, { phone: last.phone, dialogId: found.get(contact) ?? 0 });
+    }
   });
-  return batches.map(({ key }, i) => known[i] ?? found.get(key) ?? 0);
+  return batches.map(({ contact }, i) => known[i] ?? found.get(contact) ?? 0);
 }
 
 /** Ids of the contacts; makes those that are missing. Their phone is that of the message that arrived last. */
@@ -67,7 +62,7 @@ async function saveContacts(tx: Tx, batches: readonly ContactBatch[]): Promise<r
     { name: "inbox_save_contacts" },
   );
   const idOf = new Map(rows.map(({ key, id }) => [key, id]));
-  return batches.map(({ key }) => required(idOf.get(key)));
+  return batches.map(({ last }) => required(idOf.get(`${last.sourceId} ${last.externalClientId}`)));
 }
 
 /** Ids of the current dialogs; opens empty ones where there is none. */

@@ -41,6 +41,7 @@ function toMessage(entry: Entry): ArrivedMessage {
   const { source_id: sourceId, payload } = parseData<MessageReceivedData>(entry);
   return {
     id: entry.id,
+    contact: entry.topic,
     sourceId,
     externalMessageId: payload.external_message_id,
     externalClientId: payload.external_client_id.toLowerCase(),

@@ -10,6 +10,7 @@ test("a repetition that comes late changes no phone and makes no contact, also w
   await db.query("insert into inbox_source (name, scheme) values ('demo', 'api_key')");
   const first: ArrivedMessage = {
     id: uuidv7(),
+    contact: "contact:1:a",
     sourceId: 1,
     externalMessageId: "1".repeat(32),
     externalClientId: "a".repeat(32),
@@ -30,7 +31,10 @@ test("a repetition that comes late changes no phone and makes no contact, also w
     db.transaction((tx) => saveMessages(tx, [message], createContactCache()));
   assert.deepEqual([await save(first), await save(second)], [1, 1]);
   assert.equal(await save({ ...first, number: 3 }), 0);
-  assert.equal(await save({ ...first, externalClientId: "b".repeat(32), number: 4 }), 0);
+  assert.equal(
+    await save({ ...first, contact: "contact:1:b", externalClientId: "b".repeat(32), number: 4 }),
+    0,
+  );
   const { rows } = await db.query<{ phone: string; count: number }>(
     "select c.phone, d.messages_count as count from inbox_contact c left join inbox_dialog d on d.contact_id = c.id",
   );

@@ -1,10 +1,12 @@
 import type { Tx } from "../../lib/db.ts";
-import { arrayLiteral, type ContactCache, contactKey, currentDialogs } from "./contacts.ts";
+import { arrayLiteral, type ContactCache, currentDialogs } from "./contacts.ts";
 import { ensureMonths } from "./months.ts";
 
 /** A message as the projection saves it. The order of an array of them is the order in which they arrived. */
 export type ArrivedMessage = {
   readonly id: string;
+  /** The contact's topic: names it among those of all sources. */
+  readonly contact: string;
   readonly sourceId: number;
   readonly externalMessageId: string;
   /** 32 hexadecimal digits, lower case. */
@@ -21,7 +23,7 @@ export type ArrivedMessage = {
 
 /** What a batch does to one contact; the last message is the one that arrived last. */
 export type ContactBatch = {
-  readonly key: string;
+  readonly contact: string;
   readonly last: ArrivedMessage;
   readonly messages: ArrivedMessage[];
 };
@@ -50,7 +52,7 @@ export async function saveMessages(
   const touched = await updateDialogs(tx, batches, dialogIds);
   if (touched < batches.length) {
     // A remembered dialog was closed meanwhile: everything is looked up anew, which opens a new one.
-    for (const { key } of batches) cache.delete(key);
+    for (const { contact } of batches) cache.delete(contact);
     dialogIds = await currentDialogs(tx, batches, cache);
   }
   const saved = await insertMessages(tx, batches, dialogIds);
@@ -61,7 +63,7 @@ export async function saveMessages(
 
 /** Whether the message's contact is known as it names them, so that saving it looks nothing up and makes nothing. */
 function remembered(message: ArrivedMessage, cache: ContactCache): boolean {
-  return cache.get(contactKey(message))?.phone === message.phone;
+  return cache.get(message.contact)?.phone === message.phone;
 }
 
 /** A late repetition must neither make a contact or dialog nor put an old phone back. */
@@ -83,11 +85,11 @@ function firstOfEach(arrived: readonly ArrivedMessage[]): readonly ArrivedMessag
 }
 
 function byContact(messages: readonly ArrivedMessage[]): readonly ContactBatch[] {
-  const groups = new Map<string, { key: string; last: ArrivedMessage; messages: ArrivedMessage[] }>();
+  const groups = new Map<string, { contact: string; last: ArrivedMessage; messages: ArrivedMessage[] }>();
   for (const message of messages) {
-    const key = contactKey(message);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { key, last: message, messages: [message] });
+    const { contact } = message;
+    const group = groups.get(contact);
+    if (group === undefined) groups.set(contact, { contact, last: message, messages: [message] });
     else {
       group.last = message;
       group.messages.push(message);
