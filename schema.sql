@@ -45,6 +45,7 @@ table eventlog_group (
   epoch bigint not null default 0,
   leased_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
   lease_until timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  parked_changes bigint not null default 0,
   constraint eventlog_group_checkpoint_check CHECK ((checkpoint >= 0)),
   constraint eventlog_group_pkey PRIMARY KEY (group_name, part)
 ) with (fillfactor=50);
@@ -52,6 +53,7 @@ table eventlog_group (
 table eventlog_member (
   node text not null,
   seen_at timestamp with time zone not null default now(),
+  groups text[] not null default '{}'::text[],
   constraint eventlog_member_pkey PRIMARY KEY (node)
 );
 
@@ -90,6 +92,7 @@ table eventlog_parked (
 CREATE INDEX eventlog_parked_dead ON public.eventlog_parked USING btree (id) WHERE (state = 'dead'::text);
 CREATE INDEX eventlog_parked_entry ON public.eventlog_parked USING btree (entry_id);
 CREATE INDEX eventlog_parked_topic ON public.eventlog_parked USING btree (group_name, topic, entry_offset);
+CREATE INDEX eventlog_parked_waiting ON public.eventlog_parked USING btree (group_name, part, topic, entry_offset) WHERE (state = 'parked'::text);
 
 sequence eventlog_parked_id_seq;
 
@@ -98,9 +101,19 @@ table eventlog_partition (
   segment integer not null default 1,
   next_offset bigint not null default 1,
   rotated_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  redactions bigint not null default 0,
   constraint eventlog_partition_next_offset_check CHECK ((next_offset >= 1)),
   constraint eventlog_partition_pkey PRIMARY KEY (part)
 ) with (fillfactor=10);
+
+table eventlog_redacted (
+  id uuid not null,
+  redaction bigint not null,
+  redacted_at timestamp with time zone not null default now(),
+  constraint eventlog_redacted_pkey PRIMARY KEY (id),
+  constraint eventlog_redacted_redaction_check CHECK ((redaction >= 1))
+);
+CREATE INDEX eventlog_redacted_redaction ON public.eventlog_redacted USING btree (redaction);
 
 table eventlog_segment (
   segment integer not null,
@@ -139,10 +152,10 @@ table inbox_dialog (
   constraint inbox_dialog_preview_length CHECK ((char_length(last_message_text) <= 200)),
   constraint inbox_dialog_state_check CHECK ((state = ANY (ARRAY['open'::text, 'pending'::text, 'snoozed'::text, 'closed'::text])))
 ) with (fillfactor=70);
-CREATE INDEX inbox_dialog_by_state ON public.inbox_dialog USING btree (state, activity_step DESC);
-CREATE INDEX inbox_dialog_by_time ON public.inbox_dialog USING btree (activity_step DESC);
 CREATE INDEX inbox_dialog_contact ON public.inbox_dialog USING btree (contact_id, activity_step DESC);
 CREATE UNIQUE INDEX inbox_dialog_current ON public.inbox_dialog USING btree (contact_id) WHERE (state <> 'closed'::text);
+CREATE INDEX inbox_dialog_page ON public.inbox_dialog USING btree (activity_step DESC, id DESC);
+CREATE INDEX inbox_dialog_page_of_state ON public.inbox_dialog USING btree (state, activity_step DESC, id DESC);
 
 sequence inbox_dialog_id_seq;
 
@@ -189,5 +202,6 @@ table migration (
   number integer not null,
   name text not null,
   applied_at timestamp with time zone not null default now(),
+  hash text,
   constraint migration_pkey PRIMARY KEY (number)
 );

@@ -45,10 +45,9 @@ export const WebhookBody = Type.Object(
 );
 export type WebhookBody = Type.Static<typeof WebhookBody>;
 
-export const sourceNamePattern = "^[a-z0-9][a-z0-9._-]{0,63}$";
+export const sourceNamePattern = `^[a-z0-9][a-z0-9._-]{0,${limits.nameLength - 1}}$`;
 /** The rule in words, for those who break it. */
-export const sourceNameRule =
-  "1 to 64 lower-case letters, digits, dots, dashes or underscores, beginning with a letter or digit";
+export const sourceNameRule = `1 to ${limits.nameLength} lower-case letters, digits, dots, dashes or underscores, beginning with a letter or digit`;
 const SourceName = Type.String({ pattern: sourceNamePattern, "x-detail": sourceNameRule });
 
 /** `?source=` of the webhook: needed unless the API key is bound to a source. */
@@ -58,7 +57,7 @@ export type WebhookQuery = Type.Static<typeof WebhookQuery>;
 /** The answer to a webhook: the same one for every repetition of the same message. */
 export const WebhookAccepted = Type.Object(
   { status: Type.Literal("accepted"), message_id: Type.String({ format: "uuid" }) },
-  strict,
+  { ...strict, description: "The message is on disk, now or since an earlier repetition" },
 );
 export type WebhookAccepted = Type.Static<typeof WebhookAccepted>;
 
@@ -96,9 +95,28 @@ export const NewSource = Type.Object(
 export type NewSource = { name: string; scheme: SourceScheme; secret?: string };
 
 /** The secret is shown here and never again. */
-export const SourceWithSecret = Type.Object({ source: Source, secret: Type.String() }, strict);
-export const SourceList = Type.Object({ sources: Type.Array(Source) }, strict);
+export const SourceWithSecret = Type.Object(
+  { source: Source, secret: Type.String() },
+  { ...strict, description: "The source and its new secret or key" },
+);
 export const SourceParams = Type.Object({ name: SourceName }, strict);
+/** A body of its own is not needed: without one the previous secret is good for the longest time. */
+export const RotateSource = Type.Object(
+  {
+    grace_s: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: limits.rotationGraceS,
+        default: limits.rotationGraceS,
+        description: "seconds for which the previous secret or key is still good; 0 ends it at once",
+      }),
+    ),
+  },
+  strict,
+);
+export type RotateSource = Type.Static<typeof RotateSource>;
+/** Answers with nothing. */
+export const SourceRemoved = Type.Null({ description: "The source is removed" });
 
 export const dialogStates = ["open", "pending", "snoozed", "closed"] as const;
 export type DialogState = (typeof dialogStates)[number];
@@ -108,15 +126,29 @@ const Cursor = Type.String({ minLength: 1, maxLength: 200, description: "`next_c
 const PageLimit = Type.Integer({ minimum: 1, maximum: limits.pageRows, default: limits.pageRowsDefault });
 const nextCursor = Type.Union([Type.String(), Type.Null()], { description: "null on the last page" });
 
+export const SourceQuery = Type.Object(
+  { limit: Type.Optional(PageLimit), cursor: Type.Optional(Cursor) },
+  strict,
+);
+export type SourceQuery = Type.Static<typeof SourceQuery>;
+export const SourcePage = Type.Object(
+  { sources: Type.Array(Source), next_cursor: nextCursor },
+  { ...strict, description: "A page of sources, by name" },
+);
+
 export const Contact = Type.Object(
   {
     id,
-    source: SourceName,
+    source_id: id,
+    source: Type.String({
+      pattern: sourceNamePattern,
+      description: "the source's name; once it is removed, another one may have it",
+    }),
     external_client_id: Type.String({ pattern: hex32 }),
     phone: Type.String(),
     created_at: time,
   },
-  strict,
+  { ...strict, description: "A person in an outside messenger, as one source knows them" },
 );
 export type ContactView = Type.Static<typeof Contact>;
 
@@ -145,8 +177,14 @@ export const DialogQuery = Type.Object(
 );
 export type DialogQuery = { state?: DialogState; contact_id?: number; limit?: number; cursor?: string };
 
-/** Dialogs, the one with the newest message first. */
-export const DialogPage = Type.Object({ dialogs: Type.Array(Dialog), next_cursor: nextCursor }, strict);
+/**
+ * Dialogs by the ten seconds in which their newest message arrived, the latest first; within these, the one that was
+ * opened last first. What is on one page is ordered exactly, by the newest message.
+ */
+export const DialogPage = Type.Object(
+  { dialogs: Type.Array(Dialog), next_cursor: nextCursor },
+  { ...strict, description: "A page of dialogs, the one with the newest message first" },
+);
 
 export const DialogMessage = Type.Object(
   {
@@ -161,16 +199,27 @@ export const DialogMessage = Type.Object(
 );
 export type DialogMessageView = Type.Static<typeof DialogMessage>;
 
+export const messageOrders = ["asc", "desc"] as const;
+export type MessageOrder = (typeof messageOrders)[number];
 export const MessageQuery = Type.Object(
-  { limit: Type.Optional(PageLimit), cursor: Type.Optional(Cursor) },
+  {
+    order: Type.Optional(
+      Type.Union(
+        messageOrders.map((order) => Type.Literal(order)),
+        { default: "asc", description: "desc: the last one sent first" },
+      ),
+    ),
+    limit: Type.Optional(PageLimit),
+    cursor: Type.Optional(Cursor),
+  },
   strict,
 );
-export type MessageQuery = Type.Static<typeof MessageQuery>;
+export type MessageQuery = { order?: MessageOrder; limit?: number; cursor?: string };
 
-/** Messages of a dialog in the order in which they were sent; in the same second, as they arrived. */
+/** Messages of a dialog by the time at which they were sent; in the same second, as they arrived. */
 export const MessagePage = Type.Object(
   { messages: Type.Array(DialogMessage), next_cursor: nextCursor },
-  strict,
+  { ...strict, description: "A page of the dialog's messages" },
 );
 
 export const IdParams = Type.Object({ id }, strict);

@@ -18,6 +18,8 @@ export const limits = {
   /** Rows of one page. */
   pageRows: 200,
   pageRowsDefault: 50,
-  /** Longest name of a source or an API key, in UTF-16 units. */
+  /** Longest name of a source, an API key or a consumer group, in UTF-16 units. */
   nameLength: 64,
+  /** Longest time that a source's previous secret or key is good after a rotation, and how long it is unless told. */
+  rotationGraceS: 86_400,
 } as const;

@@ -7,7 +7,7 @@ const strict = { additionalProperties: false } as const;
 const id = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 const time = Type.String({ format: "date-time" });
 const Group = Type.String({
-  pattern: "^[a-z][a-z0-9._-]{0,63}$",
+  pattern: `^[a-z][a-z0-9._-]{0,${limits.nameLength - 1}}$`,
   "x-detail": "the name of a consumer group",
 });
 
@@ -24,10 +24,13 @@ const deadLetterFields = {
   waiting_behind: Type.Integer({ description: "later entries of the topic that wait for this one" }),
 };
 
-export const DeadLetter = Type.Object(deadLetterFields, strict);
+export const DeadLetter = Type.Object(deadLetterFields, {
+  ...strict,
+  description: "An entry that was given up after the last attempt",
+});
 export const DeadLetterDetail = Type.Object(
   { ...deadLetterFields, data: Type.Unknown({ description: "the entry's data, as it was appended" }) },
-  strict,
+  { ...strict, description: "A dead letter with its data" },
 );
 export const DeadLetterQuery = Type.Object(
   {
@@ -42,15 +45,37 @@ export const DeadLetterQuery = Type.Object(
 export type DeadLetterQuery = Type.Static<typeof DeadLetterQuery>;
 export const DeadLetterPage = Type.Object(
   { dead_letters: Type.Array(DeadLetter), next_cursor: Type.Union([Type.String(), Type.Null()]) },
-  strict,
+  { ...strict, description: "A page of dead letters" },
 );
 export const DeadLetterParams = Type.Object({ id }, strict);
 export type DeadLetterParams = Type.Static<typeof DeadLetterParams>;
 /** All dead letters of a group. */
 export const RetryAll = Type.Object({ group: Group }, strict);
 export type RetryAll = Type.Static<typeof RetryAll>;
-export const Retried = Type.Object({ retried: Type.Integer() }, strict);
+export const Retried = Type.Object(
+  { retried: Type.Integer() },
+  {
+    ...strict,
+    description: "They are due again; an owner of their partitions takes them up within a second",
+  },
+);
 
+/** Where a group stands in one partition of the log. */
+const ConsumerPartition = Type.Object(
+  {
+    partition: Type.Integer(),
+    lag_entries: Type.Integer(),
+    lag_seconds: Type.Number(),
+    parked: Type.Integer(),
+    dead: Type.Integer(),
+    stopped: Type.Union([Type.Literal("expired"), Type.Literal("full"), Type.Null()], {
+      description:
+        "why nobody reads it until a person acts: `expired`, retention has removed entries that the group had not read; " +
+        "`full`, too many entries are parked",
+    }),
+  },
+  strict,
+);
 export const ConsumerGroup = Type.Object(
   {
     group: Type.String(),
@@ -59,7 +84,11 @@ export const ConsumerGroup = Type.Object(
     parked: Type.Integer({ description: "entries that wait to be tried again" }),
     dead: Type.Integer(),
     owners: Type.Integer({ description: "processes that work on it" }),
+    partitions: Type.Array(ConsumerPartition),
   },
   strict,
 );
-export const ConsumerGroupList = Type.Object({ groups: Type.Array(ConsumerGroup) }, strict);
+export const ConsumerGroupList = Type.Object(
+  { groups: Type.Array(ConsumerGroup) },
+  { ...strict, description: "Every consumer group" },
+);

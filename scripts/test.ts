@@ -2,17 +2,13 @@ import { spawn } from "node:child_process";
 import { glob, mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { templateDatabase } from "../test/harness.ts";
-import { migrationsDir } from "../src/foundation.ts";
-import { startEmbedded } from "../src/embedded/embedded.ts";
-import { openDb } from "../src/lib/db.ts";
-import { createLogger } from "../src/lib/logger.ts";
-import { migrate, readMigrations } from "../src/lib/migrate.ts";
+import type { DbAddress } from "../src/lib/db.ts";
+import type { Logger } from "../src/lib/logger.ts";
 
 /**
  * Runs the tests: all of them, those that need nothing (`unit`), those that need PostgreSQL (`pg`), or the files that
- * are named. `x.process.test.ts` starts processes of its own and runs only with all. PostgreSQL is the embedded one, in a directory that is gone afterwards, with a migrated template database
- * that each test file clones.
+ * are named. `x.process.test.ts` starts processes of its own and runs only with all. PostgreSQL is the embedded one,
+ * in a directory that is gone afterwards, with a migrated template database that each test file clones.
  */
 const [mode, ...rest] = process.argv.slice(2);
 const files = await chooseFiles();
@@ -22,7 +18,7 @@ process.exitCode = needsPostgres ? await withPostgres(runTests) : await runTests
 async function chooseFiles(): Promise<readonly string[]> {
   if (mode !== undefined && mode !== "unit" && mode !== "pg") return [mode, ...rest];
   const all: string[] = [];
-  for await (const file of glob("{src,protocol,sdk,test,scripts,bench}/**/*.test.ts", {
+  for await (const file of glob("{src,protocol,test,scripts,bench}/**/*.test.ts", {
     exclude: ["**/node_modules/**"],
   })) {
     all.push(file);
@@ -33,25 +29,40 @@ async function chooseFiles(): Promise<readonly string[]> {
 }
 
 async function withPostgres(run: (env: Record<string, string>) => Promise<number>): Promise<number> {
+  // Unit tests need none of this, and start sooner without it.
+  const [{ startEmbedded }, { createLogger }] = await Promise.all([
+    import("../src/embedded/embedded.ts"),
+    import("../src/lib/logger.ts"),
+  ]);
   const dataDir = await mkdtemp(path.join(os.tmpdir(), "tidings-test-"));
   const log = createLogger("warn");
   // Tests lose nothing that matters when the machine fails, so nothing waits for the disk.
   const settings = { fsync: "off", full_page_writes: "off", max_connections: "200" };
   const embedded = await startEmbedded({ dataDir, user: undefined, log, settings });
   try {
-    const admin = openDb({ ...embedded.address, database: "postgres" }, { poolMax: 1, log });
-    await admin.query(`create database ${templateDatabase}`);
-    await admin.close();
-    const template = openDb({ ...embedded.address, database: templateDatabase }, { poolMax: 2, log });
-    await migrate(template, await readMigrations(migrationsDir));
-    await template.close();
+    await createTemplate(embedded.address, log);
     return await run({ TIDINGS_TEST_PG: embedded.address.host });
   } finally {
     await embedded.stop();
-    if (process.env["KEEP_DB"] === "1")
-      console.log(`kept ${dataDir}, the data directory of this run's PostgreSQL`);
-    else await rm(dataDir, { recursive: true, force: true });
+    if (process.env["KEEP_DB"] !== "1") await rm(dataDir, { recursive: true, force: true });
+    else console.log(`kept the databases of this run: DATA_DIR=${dataDir} npm start brings them up again`);
   }
+}
+
+async function createTemplate(address: DbAddress, log: Logger): Promise<void> {
+  const [{ openDb }, { migrate, readMigrations }, { migrationsDir }, { templateDatabase }] =
+    await Promise.all([
+      import("../src/lib/db.ts"),
+      import("../src/lib/migrate.ts"),
+      import("../src/foundation.ts"),
+      import("../test/harness.ts"),
+    ]);
+  const admin = openDb({ ...address, database: "postgres" }, { poolMax: 1, log });
+  await admin.query(`create database ${templateDatabase}`);
+  await admin.close();
+  const template = openDb({ ...address, database: templateDatabase }, { poolMax: 2, log });
+  await migrate(template, await readMigrations(migrationsDir));
+  await template.close();
 }
 
 function runTests(env: Record<string, string>): Promise<number> {

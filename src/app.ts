@@ -1,32 +1,41 @@
-import { ensureDevelopmentKey } from "./access/development.ts";
+import { type DevelopmentKey, developmentKeyFile, ensureDevelopmentKey } from "./access/development.ts";
 import type { Config } from "./config.ts";
 import type { Deps } from "./deps.ts";
-import { groupStates, replayGroup, type GroupState } from "./eventlog/consumer-admin.ts";
-import * as deadLetters from "./eventlog/dead-letters.ts";
 import { type Foundation, type FoundationOptions, openFoundation } from "./foundation.ts";
 import { pause } from "./lib/backoff.ts";
-import { decodeCursor, encodeCursor } from "./lib/cursor.ts";
 import { createModules } from "./modules.ts";
-import { ensureDemoSource, type Sources } from "./modules/inbox/sources.ts";
+import { ensureDemoSource } from "./modules/inbox/sources.ts";
 import { startMetricsServer } from "./observe/metrics-server.ts";
 import { type RunningRole, roles } from "./roles.ts";
 
 export type AppOptions = FoundationOptions & {
   /** Whether a first start may make the development key. */
   readonly developmentKeyAllowed?: boolean;
+  /** Gives the start up before its next step: what was opened is closed again, and the signal's reason is thrown. */
+  readonly signal?: AbortSignal;
 };
 
 export type App = AsyncDisposable & {
   readonly deps: Deps;
   readonly api?: { readonly host: string; readonly port: number };
   readonly metricsPort?: number;
-  /** There on the very first start only. */
-  readonly firstRun?: { readonly key: string };
+  readonly entrance: Entrance;
   /** Resolves when every consumer has handled what the log holds now, parked entries included. */
   drain(): Promise<void>;
   /** Finishes what was accepted and closes everything. */
   close(): Promise<void>;
 };
+
+/** With which API key a person gets in. */
+export type Entrance =
+  /** One that this very first start has made: it is shown now and never again. */
+  | { readonly kind: "made"; readonly key: string; readonly file: string }
+  /** The one that the first start made, in its file. */
+  | { readonly kind: "kept"; readonly file: string }
+  /** One of their own. */
+  | { readonly kind: "own" }
+  /** None: nobody has a key yet. */
+  | { readonly kind: "none" };
 
 /** How often `drain` looks, milliseconds. */
 const drainLookMs = 10;
@@ -36,25 +45,32 @@ const keyUsageEveryMs = 60_000;
 /** The server: foundation, modules, and the roles that this process takes. */
 export async function createApp(config: Config, options: AppOptions): Promise<App> {
   await using stack = new AsyncDisposableStack();
-  const { log, onProgress = () => undefined } = options;
-  const foundation = stack.use(await openFoundation(config, options));
+  const { log, signal } = options;
+  // Each step begins by asking whether the server is still wanted.
+  const onProgress = (step: string): void => {
+    signal?.throwIfAborted();
+    options.onProgress?.(step);
+  };
+  const foundation = stack.use(await openFoundation(config, { ...options, onProgress }));
   const { deps } = foundation;
   const modules = createModules(deps);
-  const firstRun = await developmentKey(foundation, options);
+  signal?.throwIfAborted();
+  const entrance = await openEntrance(foundation, options);
 
-  onProgress("starting");
   const usage = setInterval(() => void foundation.apiKeys.flushUsage(), keyUsageEveryMs);
   stack.defer(() => clearInterval(usage));
   const running: RunningRole[] = [];
   // The worker first: what the API accepts from its first request on is worked on.
   for (const role of (["worker", "api"] as const).filter((name) => deps.config.roles.includes(name))) {
+    onProgress(role === "worker" ? "starting the worker" : "listening");
     const start = await roles[role]();
-    const started = await start(deps, modules.all);
+    const started = await foundation.patiently(() => start(deps, modules.all));
     running.push(started);
     stack.defer(() => started.stop());
   }
   const metricsPort = await openMetrics(deps, stack);
   const api = running.find((role) => role.api !== undefined)?.api;
+  signal?.throwIfAborted();
 
   const opened = stack.move();
   let closing: Promise<void> | undefined;
@@ -68,31 +84,44 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     deps,
     ...(api === undefined ? {} : { api }),
     ...(metricsPort === undefined ? {} : { metricsPort }),
-    ...(firstRun === undefined ? {} : { firstRun }),
+    entrance,
     drain: () => drain(deps),
     close,
     [Symbol.asyncDispose]: close,
   };
 }
 
-async function developmentKey(
-  foundation: Foundation,
-  options: AppOptions,
-): Promise<{ readonly key: string } | undefined> {
-  if (!foundation.embedded || options.developmentKeyAllowed !== true) return undefined;
-  const { deps, apiKeys } = foundation;
-  const key = await ensureDevelopmentKey({
-    dataDir: deps.config.dataDir,
-    apiKeys,
-    sourceId: () => ensureDemoSource(deps.db),
-    log: deps.log,
-  });
-  return key?.created === true ? { key: key.secret } : undefined;
+/** Finds out how a person gets in; a first start with a database of its own makes a key. */
+async function openEntrance(foundation: Foundation, options: AppOptions): Promise<Entrance> {
+  const { deps, apiKeys, embedded, patiently } = foundation;
+  // A process without an API shows nobody a key.
+  const mayMake = embedded && options.developmentKeyAllowed === true && deps.config.roles.includes("api");
+  const { dataDir } = deps.config;
+  if (mayMake) {
+    const { db, log } = deps;
+    const sourceId = (): Promise<number> => ensureDemoSource(db);
+    const key = await patiently(() => ensureDevelopmentKey({ db, dataDir, apiKeys, sourceId, log }));
+    if (key !== undefined) return entranceOf(key, developmentKeyFile(dataDir));
+  }
+  const now = deps.clock.now();
+  const keys = await patiently(() => apiKeys.list());
+  const good = keys.some(
+    ({ revokedAt, expiresAt }) =>
+      revokedAt === undefined && (expiresAt === undefined || expiresAt.getTime() > now),
+  );
+  return { kind: good ? "own" : "none" };
+}
+
+function entranceOf({ secret, created }: DevelopmentKey, file: string): Entrance {
+  return created ? { kind: "made", key: secret, file } : { kind: "kept", file };
 }
 
 async function openMetrics(deps: Deps, stack: AsyncDisposableStack): Promise<number | undefined> {
   const { config, log, metrics } = deps;
-  const server = await startMetricsServer({ metrics, log }, { host: config.host, port: config.metricsPort });
+  const server = await startMetricsServer(
+    { metrics, log },
+    { host: config.metricsHost, port: config.metricsPort },
+  );
   stack.defer(() => server?.close());
   return server?.address.port;
 }
@@ -110,66 +139,4 @@ async function drain({ db, eventlog }: Deps): Promise<void> {
     if (rows[0]?.behind === false) return;
     await pause(drainLookMs);
   }
-}
-
-/** What the command line's verbs work on: the database and the log, without roles and listeners. */
-export type Backstage = AsyncDisposable & {
-  readonly deps: Deps;
-  readonly sources: Sources;
-  readonly deadLetters: {
-    list(query: { readonly group?: string; readonly limit: number; readonly cursor?: string }): Promise<{
-      readonly deadLetters: readonly deadLetters.DeadLetter[];
-      readonly next: string | undefined;
-    }>;
-    /** Throws `not_found`, as `retry` of an id and `drop` do. */
-    show(id: number): Promise<deadLetters.DeadLetterDetail>;
-    /** Resolves with how many will be tried again. */
-    retry(which: number | { readonly all: true; readonly group?: string }): Promise<number>;
-    drop(id: number): Promise<deadLetters.DeadLetter>;
-  };
-  readonly consumers: {
-    list(): Promise<readonly GroupState[]>;
-    replay(group: string, where: { readonly from: "first" | "head" }): Promise<void>;
-  };
-};
-
-export async function openBackstage(config: Config, options: FoundationOptions): Promise<Backstage> {
-  const foundation = await openFoundation(config, options);
-  const { deps } = foundation;
-  const { db } = deps;
-  const modules = createModules(deps);
-  const consumers = modules.all.flatMap((module) => module.consumers);
-  return {
-    deps,
-    sources: modules.sources,
-    deadLetters: {
-      list: async ({ cursor, ...query }) => {
-        const [before] = cursor === undefined ? [] : decodeCursor(cursor, ["number"]);
-        const page = await deadLetters.listDeadLetters(db, {
-          ...query,
-          ...(before === undefined ? {} : { before: Number(before) }),
-        });
-        return {
-          deadLetters: page.deadLetters,
-          next: page.next === undefined ? undefined : encodeCursor([page.next]),
-        };
-      },
-      show: (id) => deadLetters.showDeadLetter(db, id),
-      retry: (which) =>
-        deadLetters.retryDeadLetters(
-          db,
-          typeof which === "number"
-            ? { id: which }
-            : which.group === undefined
-              ? "all"
-              : { group: which.group },
-        ),
-      drop: (id) => deadLetters.dropDeadLetter(db, id),
-    },
-    consumers: {
-      list: () => groupStates(db),
-      replay: (group, { from }) => replayGroup(deps, consumers, { group, from }),
-    },
-    [Symbol.asyncDispose]: () => foundation[Symbol.asyncDispose](),
-  };
 }

@@ -2,13 +2,22 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import { type Config, databaseAddress, envExample, options, readConfig, shownDefault } from "./config.ts";
+import {
+  type Config,
+  databaseAddress,
+  envExample,
+  ignoredOptions,
+  options,
+  readConfig,
+  shownDefault,
+} from "./config.ts";
 import { StartupError } from "./lib/errors.ts";
 
 /** A text for each option, other than its default, and what it means. */
 const examples: Readonly<Record<keyof Config, readonly [string, unknown]>> = {
   host: ["0.0.0.0", "0.0.0.0"],
   port: ["0", 0],
+  metricsHost: ["0.0.0.0", "0.0.0.0"],
   metricsPort: ["off", undefined],
   maxConnections: ["1", 1],
   trustProxy: ["127.0.0.1, 10.0.0.0/8,", ["127.0.0.1", "10.0.0.0/8"]],
@@ -83,6 +92,11 @@ const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
   jwtJwksUrl: ["id.example/keys"],
 };
 
+/** What an option needs beside it. */
+const companions: Readonly<Partial<Record<keyof Config, Readonly<Record<string, string>>>>> = {
+  jwtJwksUrl: { JWT_ISSUER: "https://id.example", JWT_AUDIENCE: "tidings" },
+};
+
 const names = Object.keys(options) as (keyof Config)[];
 const problemsOf = (env: Readonly<Record<string, string>>): readonly string[] => {
   try {
@@ -97,9 +111,10 @@ const problemsOf = (env: Readonly<Record<string, string>>): readonly string[] =>
 test("every option is read from its own variable, white space around it removed", () => {
   for (const name of names) {
     const [text, expected] = examples[name];
-    const config = readConfig({ [options[name].env]: ` ${text} ` });
+    const beside = companions[name] ?? {};
+    const config = readConfig({ ...beside, [options[name].env]: ` ${text} ` });
     assert.deepEqual(config[name], expected, name);
-    assert.deepEqual({ ...config, [name]: undefined }, { ...readConfig({}), [name]: undefined }, name);
+    assert.deepEqual({ ...config, [name]: undefined }, { ...readConfig(beside), [name]: undefined }, name);
   }
 });
 
@@ -129,6 +144,25 @@ test("all problems are reported at once", () => {
   });
   assert.equal(problems.length, env.length - 2 + 1);
   assert.match(problems.at(-1) ?? "", /^EVENTLOG_RETENTION_MAX_DAYS: must not be less/);
+});
+
+test("a key set needs an issuer and an audience: otherwise tokens made for any other program are good here", () => {
+  const JWT_JWKS_URL = "https://id.example/keys";
+  const [JWT_ISSUER, JWT_AUDIENCE] = ["https://id.example", "tidings"];
+  assert.deepEqual(
+    problemsOf({ JWT_JWKS_URL }).map((problem) => problem.split(" beside")[0]),
+    ["JWT_ISSUER: must be set", "JWT_AUDIENCE: must be set"],
+  );
+  assert.match(problemsOf({ JWT_JWKS_URL, JWT_ISSUER })[0] ?? "", /^JWT_AUDIENCE: must be set beside/);
+  assert.match(problemsOf({ JWT_JWKS_URL, JWT_AUDIENCE })[0] ?? "", /^JWT_ISSUER: must be set beside/);
+  assert.deepEqual(problemsOf({ JWT_JWKS_URL, JWT_ISSUER, JWT_AUDIENCE }), []);
+  assert.deepEqual(problemsOf({ JWT_SECRET: "x".repeat(32) }), [], "a secret of one's own needs neither");
+});
+
+test("options of what is only planned are named when they are set", () => {
+  const env = { REDIS_URL: "redis://cache", REDIS_HOST: "cache", REDIS_PORT: " ", PORT: "1", MY_REDIS: "x" };
+  assert.deepEqual(ignoredOptions(env), ["REDIS_HOST", "REDIS_URL"]);
+  assert.deepEqual(ignoredOptions({}), []);
 });
 
 test("no problem repeats a secret", () => {

@@ -35,6 +35,11 @@ export const options = {
     default: 5000,
     doc: "port of the HTTP API; 0 takes a free one",
   }),
+  metricsHost: option("Listening", "METRICS_HOST", {
+    parse: parse.text,
+    default: "127.0.0.1",
+    doc: "address that the Prometheus page listens on, whatever HOST is: it asks nobody for a credential",
+  }),
   metricsPort: option("Listening", "METRICS_PORT", {
     parse: parse.portOrOff,
     default: 2112,
@@ -177,7 +182,7 @@ export const options = {
     parse: parse.url,
     default: undefined,
     shown: "",
-    doc: "URL of the key set of an outside issuer",
+    doc: "URL of the key set of an outside issuer; needs JWT_ISSUER and JWT_AUDIENCE beside it",
   }),
   jwtIssuer: option<string | undefined>("Access", "JWT_ISSUER", {
     parse: parse.text,
@@ -216,8 +221,28 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (config.eventlogRetentionMaxDays < config.eventlogRetentionDays) {
     problems.push("EVENTLOG_RETENTION_MAX_DAYS: must not be less than EVENTLOG_RETENTION_DAYS");
   }
+  if (config.jwtJwksUrl !== undefined && config.jwtIssuer === undefined) {
+    problems.push(
+      "JWT_ISSUER: must be set beside JWT_JWKS_URL, since the keys there may be shared by several issuers",
+    );
+  }
+  if (config.jwtJwksUrl !== undefined && config.jwtAudience === undefined) {
+    problems.push(
+      "JWT_AUDIENCE: must be set beside JWT_JWKS_URL, or tokens that were made for any other program are good here",
+    );
+  }
   if (problems.length > 0) throw new StartupError(problems.join("\n"));
   return config;
+}
+
+/**
+ * Names of options that are set and do nothing yet, Redis being planned: whoever sets them believes something about
+ * this server that is not so.
+ */
+export function ignoredOptions(env: Readonly<Record<string, string | undefined>>): readonly string[] {
+  return Object.keys(env)
+    .filter((name) => name.startsWith("REDIS_") && (env[name] ?? "").trim() !== "")
+    .sort();
 }
 
 /** The address of the outside PostgreSQL, or undefined when the server brings its own. */

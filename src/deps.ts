@@ -1,4 +1,5 @@
 import type { TSchema } from "typebox";
+import type { ErrorCode } from "../protocol/errors.ts";
 import type { Scope } from "../protocol/scopes.ts";
 import type { Access } from "./access/access.ts";
 import type { Actor } from "./access/actor.ts";
@@ -76,17 +77,30 @@ export type Route = {
   /** Largest body, bytes, where it is less than `limits.requestBodyBytes`. */
   readonly bodyBytesMax?: number;
   readonly body?: TSchema;
+  /** With a `body`: a request that has none counts as `{}`. */
+  readonly bodyOptional?: boolean;
   readonly query?: TSchema;
   readonly params?: TSchema;
   readonly responses: Readonly<Record<number, TSchema>>;
+  /** What it refuses with beside what http refuses on its own. For the description, as the headers are. */
+  readonly errors?: readonly ErrorCode[];
+  /** Headers that it reads, and what they hold. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly handler: (request: RouteRequest) => Promise<RouteResponse>;
 };
 
-/** A periodic job. One process of the cluster runs it (the leader), never twice at the same time. */
+/**
+ * A periodic job. One process of the cluster runs it (the leader), not twice at the same time, but for this: when the
+ * leader's connection is lost during a run, the signal is aborted, and the next leader may begin before it is heeded. A
+ * run must do no harm then.
+ */
 export type Timer = {
   readonly name: string;
   readonly everyMs: number;
-  run(): Promise<void>;
+  /** How long a run may take, milliseconds; `timerMaxMs` of `worker/timers.ts` unless given. */
+  readonly maxMs?: number;
+  /** The signal asks it to end: it takes too long, this process leads no longer, or it stops. */
+  run(signal: AbortSignal): Promise<void>;
 };
 
 /** A capability: what it answers, what it consumes from the log, what it does on the clock. */

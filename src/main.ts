@@ -6,16 +6,8 @@ import path from "node:path";
 // directory, where another user could lay compiled code in our way. NODE_COMPILE_CACHE wins; read-only is no fault.
 enableCompileCache(path.join(import.meta.dirname, "../node_modules/.cache/tidings"));
 
-const nodeMajorMin = 24;
 /** What a command leaves open (a connection that lingers) may not keep a finished process alive longer than this. */
 const lingerMs = 1_000;
-
-if (Number.parseInt(process.versions.node, 10) < nodeMajorMin) {
-  process.stderr.write(
-    `Tidings needs Node.js ${nodeMajorMin} or newer, and this is ${process.versions.node}: use "npm start", which brings its own\n`,
-  );
-  process.exit(1);
-}
 
 // `… | head` closes the pipe, a closed window the terminal: neither is a fault of this program.
 for (const stream of [process.stdout, process.stderr]) {

@@ -1,5 +1,5 @@
 import type { Deps, Module } from "./deps.ts";
-import { groupStates } from "./eventlog/consumer-admin.ts";
+import { groupStates, stoppedPartitions } from "./eventlog/consumer-admin.ts";
 import type { HealthChecks } from "./http/health.ts";
 import { startHttp } from "./http/server.ts";
 import { statsRoute } from "./http/stats.ts";
@@ -46,14 +46,20 @@ function healthChecks({ db, eventlog }: Pick<Deps, "db" | "eventlog">): HealthCh
       name: "consumers",
       check: async () => {
         const groups = await groupStates(db);
-        const lagS = Math.max(0, ...groups.map(({ lagSeconds }) => lagSeconds));
-        const lagEntries = groups.reduce((sum, group) => sum + group.lagEntries, 0);
-        const dead = groups.reduce((sum, group) => sum + group.dead, 0);
+        // A partition that is full waits for a person because of one topic: no reason to send everybody away.
+        const moving = groups
+          .flatMap(({ partitions }) => partitions)
+          .filter(({ stopped }) => stopped !== "full");
+        const lagS = Math.max(0, ...moving.map(({ lagSeconds }) => lagSeconds));
+        const stopped = groups.map(stoppedPartitions);
+        const expired = stopped.reduce((sum, { expired }) => sum + expired, 0);
         return {
-          ok: lagS < lagMaxS,
+          ok: lagS < lagMaxS && expired === 0,
           lag_seconds: Math.round(lagS),
-          lag_entries: lagEntries,
-          dead_letters: dead,
+          lag_entries: groups.reduce((sum, { lagEntries }) => sum + lagEntries, 0),
+          dead_letters: groups.reduce((sum, { dead }) => sum + dead, 0),
+          expired_partitions: expired,
+          full_partitions: stopped.reduce((sum, { full }) => sum + full, 0),
         };
       },
     },
@@ -72,9 +78,16 @@ async function stats({ db, eventlog }: Pick<Deps, "db" | "eventlog">): Promise<R
       durability: eventlog.capabilities.durability,
     },
     groups: Object.fromEntries(
-      groups.map(({ group, lagEntries, lagSeconds, parked, dead }) => [
-        group,
-        { lag_entries: lagEntries, lag_seconds: lagSeconds, parked, dead },
+      groups.map((state) => [
+        state.group,
+        {
+          lag_entries: state.lagEntries,
+          lag_seconds: state.lagSeconds,
+          parked: state.parked,
+          dead: state.dead,
+          expired_partitions: stoppedPartitions(state).expired,
+          full_partitions: stoppedPartitions(state).full,
+        },
       ]),
     ),
     database: db.load(),

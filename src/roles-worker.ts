@@ -1,6 +1,6 @@
-import { Gauge } from "prom-client";
 import type { Deps, Module } from "./deps.ts";
 import { groupStates } from "./eventlog/consumer-admin.ts";
+import { exposeGroups } from "./observe/group-metrics.ts";
 import type { RunningRole } from "./roles.ts";
 import { Worker } from "./worker/worker.ts";
 
@@ -22,30 +22,14 @@ export async function startWorker(deps: Deps, modules: readonly Module[]): Promi
   return { stop: () => worker.stop() };
 }
 
-/** Where each group stands, asked for when somebody looks. A database that does not answer leaves the last figures. */
+/** Where each group stands. A database that does not answer leaves the last figures. */
 function exposeLag({ db, log, metrics }: Deps): void {
-  const registers = [metrics.registry];
-  const labelNames = ["group"] as const;
-  const seconds = new Gauge({
-    name: "eventlog_group_lag_seconds",
-    help: "Age of the oldest entry that a group has not looked at",
-    labelNames,
-    registers,
-    async collect() {
-      try {
-        for (const state of await groupStates(db)) {
-          seconds.set({ group: state.group }, state.lagSeconds);
-          entries.set({ group: state.group }, state.lagEntries);
-        }
-      } catch (error) {
-        log.debug({ err: error }, "lag could not be measured");
-      }
-    },
-  });
-  const entries = new Gauge({
-    name: "eventlog_group_lag_entries",
-    help: "Entries between a group's checkpoints and the log's end",
-    labelNames,
-    registers,
+  exposeGroups(metrics.registry, async () => {
+    try {
+      return await groupStates(db);
+    } catch (error) {
+      log.debug({ err: error }, "lag could not be measured");
+      return undefined;
+    }
   });
 }

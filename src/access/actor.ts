@@ -26,6 +26,15 @@ export function actorName(actor: Actor): string {
   return `${actor.kind}:${actor.id}`;
 }
 
+/** Who caused a change, and under which request: the fields of the line that is logged about it. */
+export function byWhom(request: { readonly actor: Actor | undefined; readonly requestId: string }): {
+  readonly request_id: string;
+  readonly actor: string;
+} {
+  const { actor, requestId } = request;
+  return { request_id: requestId, actor: actor === undefined ? "nobody" : actorName(actor) };
+}
+
 /** Whether the actor may do what the scope stands for. */
 export function hasScope(actor: Actor, scope: Scope): boolean {
   return actor.scopes.has(scope) || actor.scopes.has("admin");

@@ -48,6 +48,22 @@ test("API keys in PostgreSQL", async (t) => {
     assert.ok(!rows.some(({ row }) => row.includes(secret.slice(12))));
   });
 
+  await t.test("no key that a person makes has the name of the server's own", async () => {
+    const { apiKeys } = setUp(db);
+    const key = { name: " development ", scopes: ["admin"] } as const;
+    await assert.rejects(apiKeys.create(key), { code: "invalid_body" });
+    const { key: own } = await apiKeys.create({ ...key, development: true });
+    assert.equal(own.name, "development");
+  });
+
+  await t.test("the keys of a source end at once also where they were just used", async () => {
+    const { apiKeys, clock } = setUp(db);
+    const { secret } = await apiKeys.create({ name: "shop", scopes: ["webhook:write"], sourceId: 77 });
+    assert.notEqual(await apiKeys.verify(secret), undefined);
+    await apiKeys.endOfSource(77, new Date(clock.ms));
+    assert.equal(await apiKeys.verify(secret), undefined);
+  });
+
   await t.test("what does not look like a key costs no query, an unknown key costs one in 2 s", async () => {
     const { apiKeys, counted } = setUp(db);
     for (const secret of [

@@ -2,7 +2,7 @@ import { createHash, hash, randomBytes } from "node:crypto";
 import { limits } from "../../protocol/limits.ts";
 import { type Scope, isScope, scopes } from "../../protocol/scopes.ts";
 import type { Clock } from "../lib/clock.ts";
-import { type Db, type Row, isTransientDbError } from "../lib/db.ts";
+import { type Db, type Queryable, type Row, isTransientDbError } from "../lib/db.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { KeyActor } from "./actor.ts";
@@ -27,16 +27,21 @@ export type NewApiKey = {
   readonly scopes: readonly Scope[];
   readonly sourceId?: number;
   readonly expiresAt?: Date;
+  /** That it is the key that the server makes for itself: no other one may have `developmentKeyName`. */
+  readonly development?: boolean;
 };
+
+/** The name by which the development key is recognised, so nobody else's key may have it. */
+export const developmentKeyName = "development";
 
 export type ApiKeys = {
   /** Creates a key. `secret` is the key itself: it is stored only as a hash and can never be shown again. */
-  create(key: NewApiKey): Promise<{ readonly key: ApiKey; readonly secret: string }>;
+  create(key: NewApiKey, tx?: Queryable): Promise<{ readonly key: ApiKey; readonly secret: string }>;
   list(): Promise<readonly ApiKey[]>;
   /** Ends a key; every process honours it within 2 s. False when there is no such active key. */
   revoke(id: number): Promise<boolean>;
   /** Lets the keys that only send a source's webhooks end at a time, or earlier where they end earlier. */
-  endOfSource(sourceId: number, at: Date): Promise<void>;
+  endOfSource(sourceId: number, at: Date, tx?: Queryable): Promise<void>;
   /** The actor behind a key, or undefined when it is unknown, expired or revoked. */
   verify(secret: string): Promise<KeyActor | undefined>;
 };
@@ -72,7 +77,7 @@ export function createApiKeys(deps: {
   const usage = new ApiKeyUsage(db, deps.log);
 
   return {
-    create: (key) => insertKey(db, key, clock.now()),
+    create: (key, tx = db) => insertKey(tx, key, clock.now()),
     list: async () => {
       const { rows } = await db.query<KeyRow>(`select ${columns} from access_api_key order by id`);
       return rows.map(toApiKey);
@@ -97,13 +102,15 @@ export function createApiKeys(deps: {
       usage.note(found.actor.id, now);
       return found.actor;
     },
-    endOfSource: async (sourceId, at) => {
-      await db.query(
+    endOfSource: async (sourceId, at, tx = db) => {
+      const { rows } = await tx.query<{ hash: Buffer }>(
         `update access_api_key set expires_at = $2
           where source_id = $1 and scopes = array['webhook:write'] and revoked_at is null
-            and (expires_at is null or expires_at > $2)`,
+            and (expires_at is null or expires_at > $2)
+          returning hash`,
         [sourceId, at],
       );
+      for (const row of rows) cache.delete(row.hash.toString("base64"));
     },
     flushUsage: () => usage.flush(),
     close: () => usage.flush(),
@@ -124,7 +131,7 @@ type KeyRow = Row & {
 
 const columns = "id, name, hint, scopes, source_id, created_at, expires_at, revoked_at, last_used_at";
 
-async function insertKey(db: Pick<Db, "query">, key: NewApiKey, now: number): ReturnType<ApiKeys["create"]> {
+async function insertKey(db: Queryable, key: NewApiKey, now: number): ReturnType<ApiKeys["create"]> {
   const name = key.name.trim();
   refuseUnusable(key, name, now);
   const secret = apiKeyPrefix + randomBytes(secretBytes).toString("base64url");
@@ -151,6 +158,9 @@ function refuseUnusable(key: NewApiKey, name: string, now: number): void {
     new AppError("invalid_body", { detail, fields: [{ pointer: `/${field}`, code, detail }] });
   if (name === "" || name.length > limits.nameLength || /\p{Cc}/u.test(name)) {
     throw refuse("name", "length", `The name of a key has 1 to ${limits.nameLength} printable characters`);
+  }
+  if (name === developmentKeyName && key.development !== true) {
+    throw refuse("name", "reserved", `The name "${developmentKeyName}" is that of the server's own key`);
   }
   if (key.scopes.length === 0 || !key.scopes.every(isScope)) {
     throw refuse("scopes", "unknown", `A key needs at least one scope of ${Object.keys(scopes).join(", ")}`);

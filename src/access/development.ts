@@ -3,16 +3,17 @@ import { unlink } from "node:fs/promises";
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { StartupError } from "../lib/errors.ts";
+import type { Db, Queryable } from "../lib/db.ts";
+import { AppError, StartupError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import type { ApiKeys } from "./api-keys.ts";
+import type { Actor } from "./actor.ts";
+import { type ApiKeys, developmentKeyName } from "./api-keys.ts";
 import { createPrivateFile, readPrivateFile } from "./private-file.ts";
 
 /** Credentials that the server makes for itself, so that a first try needs no configuration. Loopback only. */
 
 const secretFile = "jwt-secret";
 const keyFile = "development-key";
-export const developmentKeyName = "development";
 const secretLengthMin = 32;
 
 /**
@@ -39,45 +40,62 @@ export type DevelopmentKey = {
   readonly created: boolean;
 };
 
-/**
- * The API key for trying things out: scope `admin`, bound to a source, kept in the data directory. It is made when
- * the database has no key at all; afterwards a person's choices stand, and a key that was revoked or whose file was
- * removed is not made again. Undefined when there is none.
- * The caller holds the data directory alone, as the embedded PostgreSQL requires anyway.
- */
-export async function ensureDevelopmentKey(deps: {
+/** Serialises processes that start for the first time at the same moment; any number that nothing else uses. */
+const developmentKeyLock = 7_319_204_552;
+
+type DevelopmentKeyDeps = {
+  readonly db: Pick<Db, "transaction">;
   readonly dataDir: string;
   readonly apiKeys: ApiKeys;
   /** The source to bind a new key to. */
   readonly sourceId: () => Promise<number>;
   readonly log: Logger;
-}): Promise<DevelopmentKey | undefined> {
-  const { apiKeys, sourceId } = deps;
-  const file = path.join(deps.dataDir, keyFile);
-  const stored = await readPrivateFile(file, deps.log);
-  const keys = await apiKeys.list();
-  if (keys.length > 0 && stored === undefined) return undefined;
-  if (keys.length > 0 && stored !== undefined && stored !== "") {
-    const actor = await apiKeys.verify(stored);
-    return actor === undefined ? undefined : { secret: stored, created: false };
-  }
-  if (stored !== undefined) {
-    // An empty file: a first start ended halfway, and its key is lost. No keys at all: the database is a new one.
-    for (const key of keys) {
-      if (key.name === developmentKeyName && key.revokedAt === undefined) await apiKeys.revoke(key.id);
-    }
-    await unlink(file);
-  }
-  let secret = "";
-  const created = await createPrivateFile(file, async () => {
-    ({ secret } = await apiKeys.create({
-      name: developmentKeyName,
-      scopes: ["admin"],
-      sourceId: await sourceId(),
-    }));
-    return secret;
+};
+
+export function developmentKeyFile(dataDir: string): string {
+  return path.join(dataDir, keyFile);
+}
+
+/**
+ * The API key for trying things out: scope `admin`, bound to a source, kept in the data directory. It is made when
+ * the database has no key at all; afterwards a person's choices stand, and a key that was revoked or whose file was
+ * removed is not made again. Undefined when there is none.
+ * One process at a time looks and makes, under a lock of the database: of several that start together, one makes the
+ * key and shows it. May be repeated after a failure: without the transaction's commit there is a file and no key.
+ */
+export function ensureDevelopmentKey(deps: DevelopmentKeyDeps): Promise<DevelopmentKey | undefined> {
+  return deps.db.transaction(async (tx) => {
+    await tx.query("select pg_advisory_xact_lock($1)", [developmentKeyLock]);
+    const file = developmentKeyFile(deps.dataDir);
+    const stored = await readPrivateFile(file, deps.log);
+    if ((await deps.apiKeys.list()).length > 0) return storedKey(deps.apiKeys, stored);
+    // The database is a new one, or a first start ended halfway.
+    if (stored !== undefined) await unlink(file);
+    return makeKey(deps, file, tx);
   });
-  return created ? { secret, created } : undefined;
+}
+
+async function storedKey(apiKeys: ApiKeys, stored = ""): Promise<DevelopmentKey | undefined> {
+  const actor = await apiKeys.verify(stored);
+  return actor === undefined ? undefined : { secret: stored, created: false };
+}
+
+async function makeKey(
+  { apiKeys, sourceId }: DevelopmentKeyDeps,
+  file: string,
+  tx: Queryable,
+): Promise<DevelopmentKey> {
+  const newKey = {
+    name: developmentKeyName,
+    development: true,
+    scopes: ["admin"],
+    sourceId: await sourceId(),
+  } as const;
+  const { secret } = await apiKeys.create(newKey, tx);
+  if (!(await createPrivateFile(file, () => Promise.resolve(secret)))) {
+    throw new Error(`${file} was made by another program`);
+  }
+  return { secret, created: true };
 }
 
 const loopback = new BlockList();
@@ -90,6 +108,32 @@ export function isLoopback(host: string): boolean {
   if (bare.toLowerCase() === "localhost") return true;
   if (isIPv4(bare)) return loopback.check(bare, "ipv4");
   return isIPv6(bare) && loopback.check(bare, "ipv6");
+}
+
+export function isDevelopmentKey(actor: Actor): boolean {
+  return actor.kind === "key" && actor.name === developmentKeyName;
+}
+
+/**
+ * Refuses the development key to whoever is not on this machine, and to everybody once the server listens beyond it: it
+ * can do everything, was printed on a screen and may lie in a journal. A request that a proxy passed on came from
+ * elsewhere, whatever address it has here.
+ */
+export function requireDevelopmentPlace(at: {
+  readonly host: string;
+  readonly address: string;
+  readonly forwarded: boolean;
+}): void {
+  if (!isLoopback(at.host)) {
+    throw new AppError("unauthorized", {
+      detail: "the development key works only while HOST is loopback: create a key of your own",
+    });
+  }
+  if (at.forwarded || !isLoopback(at.address)) {
+    throw new AppError("unauthorized", {
+      detail: "the development key works only on the server's own machine: create a key of your own",
+    });
+  }
 }
 
 /** Refuses to listen beyond this machine while tokens are signed with the secret the server made for itself. */

@@ -48,7 +48,17 @@ test("an unknown verb names the nearest one", () => {
   refuses("key crate shop", /no verb "key crate"\. Did you mean "key create"\?/);
   refuses("keys list", /no verb "keys"\. Did you mean "key list"\?/);
   refuses("kye", /Did you mean "key"\?/);
-  refuses("frobnicate", /no verb "frobnicate"\.$/);
+  refuses("dead foo", /no verb "dead foo"\. After "dead" comes one of: list, show, retry, drop\.$/);
+  refuses("dead lits", /Did you mean "dead list"\?/);
+  refuses("frobnicate", /no verb "frobnicate"\. There are: serve, migrate, key, source, dead, .*help\.$/);
+});
+
+test("what other programs call it leads to the verb", () => {
+  refuses("start", /no verb "start"\. Did you mean "serve"\?/);
+  refuses("status", /Did you mean "consumer list"\?/);
+  refuses("list", /Did you mean "key list" or "source list" or "dead list" or "consumer list"\?/);
+  refuses("stop", /There are: serve/);
+  refuses("constructor", /There are: serve/);
 });
 
 test("a noun without its verb says what may follow", () => {
@@ -60,6 +70,10 @@ test("a noun without its verb says what may follow", () => {
 test("an unknown option names the nearest one", () => {
   refuses("serve --prot 1", /"serve" has no option --prot\. Did you mean "--port"\?/);
   refuses("dead list --jsn", /Did you mean "--json"\?/);
+  refuses("serve --database", /Did you mean "--database-url"\?/);
+  refuses("serve -p 80", /"serve" has no option -p\. Did you mean "--port"\?/);
+  refuses("serve --bogus", /"serve" has no option --bogus\.$/);
+  refuses("serve --no-color", /set NO_COLOR=1/);
   refuses("dead list -x", /no option -x/);
   refuses("version --port 1", /"version" has no option --port/);
   refuses("serve --constructor", /no option --constructor/);
@@ -78,6 +92,12 @@ test("options need exactly the values that they take", () => {
   refuses("serve --port 1 --port 2", /--port is given twice/);
   assert.equal(parse("dead list --cursor=-5").args.text("cursor"), "-5");
   assert.equal(parse("key create --scopes admin -- -odd").args.argument("NAME"), "-odd");
+});
+
+test("a setting that cannot be read is a wrong command line, under the flag's name", () => {
+  refuses("serve --port high", /^--port must be a whole number from 0 to 65535, and "high" is not$/);
+  refuses("key list --database-url nowhere", /^--database-url must look like postgres:/);
+  assert.deepEqual(parse("serve --port=").environment, { PORT: "" });
 });
 
 test("settings may be given as flags, under the names of the environment", () => {

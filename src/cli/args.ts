@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { suggestion } from "./nearest.ts";
+import { nearest } from "./nearest.ts";
 import { type Setting, settingOption } from "./settings.ts";
 import { UsageError, type Verb, type VerbArgs, type VerbOption, program } from "./verb.ts";
 
@@ -67,10 +67,7 @@ function checkOption(verb: Verb, token: Token, known: Readonly<Record<string, Ve
   const option = Object.hasOwn(known, name) ? known[name] : undefined;
   if (option === undefined) {
     const dashes = name.length === 1 ? "-" : "--";
-    const like = suggestion(
-      `--${name}`,
-      Object.keys(known).map((other) => `--${other}`),
-    );
+    const like = optionLike(name, Object.keys(known));
     throw new UsageError(`"${verb.name}" has no option ${dashes}${name}.${like}`);
   }
   if (option.type === "flag") {
@@ -83,6 +80,14 @@ function checkOption(verb: Verb, token: Token, known: Readonly<Record<string, Ve
       `--${name} needs a value; one that begins with a dash is written --${name}=${value}`,
     );
   }
+}
+
+/** What may have been meant by an option that is not there. One letter may be the first of a name. */
+function optionLike(name: string, known: readonly string[]): string {
+  if (/^no-colou?r$/.test(name)) return " For plain lines, set NO_COLOR=1 in the environment.";
+  const [begun, ...others] = known.filter((other) => other.startsWith(name));
+  const meant = name.length > 1 ? nearest(name, known) : others.length === 0 ? begun : undefined;
+  return meant === undefined ? "" : ` Did you mean "--${meant}"?`;
 }
 
 /** One argument as a verb's `usage` declares it. */
@@ -129,9 +134,12 @@ function environmentOf(
   given: ReadonlyMap<string, string>,
 ): Readonly<Record<string, string>> {
   const environment: Record<string, string> = {};
-  for (const { env, flag } of settings) {
+  for (const { env, flag, problem } of settings) {
     const value = given.get(flag);
-    if (value !== undefined) environment[env] = value;
+    if (value === undefined) continue;
+    const wrong = problem(value);
+    if (wrong !== undefined) throw new UsageError(`--${flag} ${wrong}`);
+    environment[env] = value;
   }
   return environment;
 }

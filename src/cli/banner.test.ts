@@ -1,10 +1,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bannerLines, baseUrl } from "./banner.ts";
+import { type BannerFacts, bannerLines, baseUrl } from "./banner.ts";
 
-const facts = { version: "0.1.0", startedIn: "1.5 s", host: "127.0.0.1", dataDir: "/data" };
-const app = { api: { host: "127.0.0.1", port: 5000 }, metricsPort: 2112 };
+const facts: BannerFacts = {
+  version: "0.1.0",
+  startedIn: "1.5 s",
+  metricsHost: "127.0.0.1",
+  roles: ["api", "worker"],
+  directory: "/home/me/tidings",
+};
+const app = {
+  api: { host: "127.0.0.1", port: 5000 },
+  metricsPort: 2112,
+  entrance: { kind: "own" },
+} as const;
 const key = `tdk_${"k".repeat(43)}`;
+const made = { kind: "made", key, file: "/home/me/tidings/.tidings/development-key" } as const;
 
 function banner(running: Parameters<typeof bannerLines>[0], live: boolean): string {
   return bannerLines(running, facts, { live, style: (_style, text) => text }).join("\n");
@@ -19,8 +30,8 @@ test("the banner says where the API, its page and the metrics are", () => {
 });
 
 test("on the very first start a terminal shows the key and commands that can be pasted", () => {
-  const text = banner({ ...app, firstRun: { key } }, true);
-  assert.ok(text.includes("/data/development-key"));
+  const text = banner({ ...app, entrance: made }, true);
+  assert.ok(text.includes("(it lies in .tidings/development-key)"));
   const webhook = text.split("\n").find((line) => line.includes("/api/v1/webhook")) ?? "";
   assert.ok(webhook.includes(`-H 'Authorization: Bearer ${key}'`));
   const body = /-d '(.*)'$/.exec(webhook)?.[1] ?? "";
@@ -35,12 +46,32 @@ test("on the very first start a terminal shows the key and commands that can be 
 });
 
 test("the key is shown outside a terminal too: a first start is often watched through a pipe", () => {
-  assert.ok(banner({ ...app, firstRun: { key } }, false).includes(`Bearer ${key}`));
+  assert.ok(banner({ ...app, entrance: made }, false).includes(`Bearer ${key}`));
+});
+
+test("later starts say where the key lies, and nothing once people have keys of their own", () => {
+  const kept = banner(
+    { ...app, entrance: { kind: "kept", file: "/var/lib/tidings/x/development-key" } },
+    false,
+  );
+  assert.match(kept, /lies in \/var\/lib\/tidings\/x\/development-key/);
+  assert.ok(!banner(app, false).includes("key"));
+});
+
+test("while nobody has a key, the banner says how to make one", () => {
+  const text = banner({ ...app, entrance: { kind: "none" } }, false);
+  assert.match(text, /no API key yet[^]*npx tidings key create me --scopes admin/);
 });
 
 test("a process without an API shows only what it has", () => {
-  assert.deepEqual(banner({ metricsPort: 1 }, false).split("\n"), [
+  const worker = bannerLines(
+    { metricsPort: 1, entrance: { kind: "none" } },
+    { ...facts, roles: ["worker"] },
+    { live: false, style: (_style, text) => text },
+  );
+  assert.deepEqual(worker, [
     "Tidings 0.1.0 is ready (1.5 s)",
+    "  Role     worker",
     "  Metrics  http://127.0.0.1:1/metrics",
   ]);
 });

@@ -1,6 +1,8 @@
 import path from "node:path";
-import type { App } from "../app.ts";
+import type { App, Entrance } from "../app.ts";
+import { type RoleName, roleNames } from "../config.ts";
 import type { Terminal } from "./terminal.ts";
+import { program } from "./verb.ts";
 
 /** The first message anyone sends; the example of the inbox's own document. */
 const webhookBody =
@@ -9,42 +11,56 @@ const webhookBody =
 export type BannerFacts = {
   readonly version: string;
   readonly startedIn: string;
-  readonly host: string;
-  readonly dataDir: string;
+  readonly metricsHost: string;
+  readonly roles: readonly RoleName[];
+  /** Where the server was started: files below it are named from there. */
+  readonly directory: string;
 };
 
-/** What a person needs once the server runs: where it is, and on the very first start what to try. */
+/** What a person needs once the server runs: where it is, how to get in, and on the very first start what to try. */
 export function bannerLines(
-  app: Pick<App, "api" | "metricsPort" | "firstRun">,
+  app: Pick<App, "api" | "metricsPort" | "entrance">,
   facts: BannerFacts,
   terminal: Pick<Terminal, "live" | "style">,
 ): readonly string[] {
   const lines = [terminal.style("green", `Tidings ${facts.version} is ready (${facts.startedIn})`)];
+  if (facts.roles.length < roleNames.length) lines.push(`  Role     ${facts.roles.join(", ")}`);
   if (app.api !== undefined) {
     const base = baseUrl(app.api.host, app.api.port);
     lines.push(`  API      ${base}`, `  Docs     ${base}/docs`);
   }
-  if (app.metricsPort !== undefined) lines.push(`  Metrics  ${baseUrl(facts.host, app.metricsPort)}/metrics`);
-  if (app.api !== undefined && app.firstRun !== undefined) {
+  if (app.metricsPort !== undefined)
+    lines.push(`  Metrics  ${baseUrl(facts.metricsHost, app.metricsPort)}/metrics`);
+  if (app.api !== undefined) {
     const base = baseUrl(app.api.host, app.api.port);
-    lines.push(...firstSteps(base, app.firstRun.key, path.join(facts.dataDir, "development-key"), terminal));
+    lines.push(...entranceLines(app.entrance, { base, directory: facts.directory }, terminal));
   }
   if (terminal.live) lines.push("", terminal.style("dim", "Ctrl-C stops it."));
   return lines;
 }
 
-/** Only a first start on loopback comes here; afterwards the key is in its file and nowhere else. */
-function firstSteps(
-  base: string,
-  key: string,
-  keyFile: string,
+function entranceLines(
+  entrance: Entrance,
+  { base, directory }: { readonly base: string; readonly directory: string },
   terminal: Pick<Terminal, "style">,
 ): readonly string[] {
-  const bearer = `'Authorization: Bearer ${key}'`;
+  if (entrance.kind === "own") return [];
+  if (entrance.kind === "none") {
+    return [
+      "",
+      "There is no API key yet. With the server's own settings, this makes one that may do everything:",
+      `  ${program} key create me --scopes admin`,
+    ];
+  }
+  const file = shownPath(entrance.file, directory);
+  if (entrance.kind === "kept") {
+    return ["", terminal.style("dim", `The key for trying things out lies in ${file}.`)];
+  }
+  const bearer = `'Authorization: Bearer ${entrance.key}'`;
   return [
     "",
-    `Your key for trying things out, shown this once (it lies in ${keyFile}):`,
-    `  ${terminal.style("yellow", key)}`,
+    `Your key for trying things out, shown this once (it lies in ${file}):`,
+    `  ${terminal.style("yellow", entrance.key)}`,
     "",
     "Send a message as a messenger would:",
     `  curl -X POST ${base}/api/v1/webhook -H ${bearer} -H 'Content-Type: application/json' -d '${webhookBody}'`,
@@ -52,6 +68,12 @@ function firstSteps(
     "See the dialog that it began:",
     `  curl ${base}/api/v1/dialogs -H ${bearer}`,
   ];
+}
+
+/** As one would type it in `directory`: `.tidings/development-key`. */
+function shownPath(file: string, directory: string): string {
+  const near = path.relative(directory, file);
+  return near.startsWith("..") ? file : near;
 }
 
 /** The URL under which this machine reaches a listener: a wildcard address stands for all of its own. */

@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { parseEnv } from "node:util";
-import { AppError, errorCodeOf, errorMessage } from "../lib/errors.ts";
-import { parseVerbArgs } from "./args.ts";
+import type { FieldError } from "../../protocol/errors.ts";
+import { AppError, StartupError, errorCodeOf, errorMessage } from "../lib/errors.ts";
+import { argumentsOf, parseVerbArgs } from "./args.ts";
 import { type Environment, createContext } from "./context.ts";
 import { type FoundVerb, findVerb } from "./find-verb.ts";
 import { showAll, showNoun, showVerb } from "./help.ts";
@@ -31,7 +32,7 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
   try {
     found = findVerb(verbs, spelledOut(argv));
   } catch (error) {
-    return reportFailure(error, terminal, { logLevel: io.environment["LOG_LEVEL"], helpOn: "" });
+    return reportFailure(error, terminal, { logLevel: io.environment["LOG_LEVEL"] });
   }
   if (found.kind === "noun") {
     showNoun(terminal, verbs, found.noun);
@@ -51,11 +52,11 @@ async function runVerb(verb: Verb, rest: readonly string[], terminal: Terminal, 
       return 0;
     }
     const fromFile = verb.settings ? await readEnvFile(io.directory) : {};
-    environment = { ...fromFile, ...io.environment, ...parsed.environment };
+    environment = { ...fromFile, ...withoutEmpty(io.environment), ...parsed.environment };
     await verb.run(createContext(terminal, environment), parsed.args);
     return 0;
   } catch (error) {
-    return reportFailure(error, terminal, { logLevel: environment["LOG_LEVEL"], helpOn: ` ${verb.name}` });
+    return reportFailure(error, terminal, { logLevel: environment["LOG_LEVEL"], verb });
   }
 }
 
@@ -71,29 +72,55 @@ function spelledOut(argv: readonly string[]): readonly string[] {
 function reportFailure(
   error: unknown,
   terminal: Terminal,
-  on: { readonly logLevel: string | undefined; readonly helpOn: string },
+  on: { readonly logLevel: string | undefined; readonly verb?: Verb },
 ): number {
   if (error instanceof UsageError) {
     terminal.notice(printable(error.message));
-    terminal.notice(`What there is: ${program} help${on.helpOn}`);
+    const topic = on.verb === undefined || on.verb.name === "help" ? "" : ` ${on.verb.name}`;
+    terminal.notice(`What there is: ${program} help${topic}`);
     return 2;
   }
-  for (const line of errorMessage(error).split("\n")) terminal.notice(printable(line));
-  if (error instanceof AppError) {
-    for (const { pointer, detail } of error.details.fields ?? []) {
-      if (detail !== error.message) terminal.notice(printable(`  ${pointer}: ${detail}`));
-    }
-  }
+  const lines = error instanceof AppError ? refusalLines(error, on.verb) : errorMessage(error).split("\n");
+  for (const line of lines) terminal.notice(printable(line));
   const debugging = on.logLevel === "debug" || on.logLevel === "trace";
   if (debugging && error instanceof Error && error.stack !== undefined) terminal.notice(error.stack);
   return 1;
 }
 
+function refusalLines({ message, details }: AppError, verb: Verb | undefined): readonly string[] {
+  const { fields = [] } = details;
+  const lines = fields.length > 0 ? fields.map((field) => fieldLine(field, verb)) : [message];
+  return lines.map(capitalized);
+}
+
+/** A bad field under the name that it has on the command line: `NAME must be …`. */
+function fieldLine({ pointer, detail }: FieldError, verb: Verb | undefined): string {
+  const name = pointer.slice(1);
+  const argument = argumentsOf(verb?.usage ?? "").find((item) => item.name.toLowerCase() === name);
+  const option = Object.keys(verb?.options ?? {}).find(
+    (item) => item === name || item.startsWith(`${name}-`),
+  );
+  const place = argument?.name ?? (option === undefined ? name : `--${option}`);
+  // Some details are sentences, others end one.
+  return /^\p{Lu}/u.test(detail) ? detail : `${place} ${detail}`;
+}
+
+/** Sentences begin with a capital letter; names of options are as they are. */
+function capitalized(line: string): string {
+  return /^\p{Ll}+ /u.test(line) ? line.slice(0, 1).toUpperCase() + line.slice(1) : line;
+}
+
+/** An empty value counts as not set, so it hides nothing that the file says. */
+function withoutEmpty(environment: Environment): Environment {
+  return Object.fromEntries(Object.entries(environment).filter(([, value]) => (value ?? "").trim() !== ""));
+}
+
 async function readEnvFile(directory: string): Promise<Environment> {
+  const file = path.join(directory, ".env");
   try {
-    return parseEnv(await readFile(path.join(directory, ".env"), "utf8"));
+    return parseEnv(await readFile(file, "utf8"));
   } catch (error) {
     if (errorCodeOf(error) === "ENOENT") return {};
-    throw error;
+    throw new StartupError(`${file} cannot be read: ${errorMessage(error)}`, { cause: error });
   }
 }

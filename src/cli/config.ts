@@ -17,11 +17,15 @@ export const config: Verb = {
       const { envExample } = await import("../config.ts");
       return terminal.print(envExample().trimEnd());
     }
-    await context.readConfig();
+    const dataDir = await context.dataDirOf(await context.readConfig());
     const rows = (await loadSettings()).map(({ env, secret, shownDefault }) => {
       const set = environment[env]?.trim() ?? "";
-      if (set === "") return { option: env, value: shownDefault, from: "default" };
-      return { option: env, value: secret ? "(secret)" : set, from: "set" };
+      const value = set === "" ? shownDefault : secret ? "(secret)" : set;
+      return {
+        option: env,
+        value: env === "DATA_DIR" ? dataDir : value,
+        from: set === "" ? "default" : "set",
+      };
     });
     if (args.flag("json")) return terminal.json(rows);
     terminal.table(

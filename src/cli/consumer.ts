@@ -1,4 +1,6 @@
+import type { GroupState } from "../eventlog/consumer-admin.ts";
 import { type Verb, jsonOption, wordOf } from "./verb.ts";
+import { groupView } from "./views.ts";
 
 const replayStarts = ["first", "head"] as const;
 
@@ -7,25 +9,43 @@ export const consumerList: Verb = {
   summary: "list the consumer groups with their lag",
   usage: "",
   example: "consumer list",
-  options: { json: jsonOption },
+  options: {
+    partitions: { type: "flag", doc: "show every partition of every group" },
+    json: jsonOption,
+  },
   settings: true,
   run: async ({ openBackstage, terminal }, args) => {
     await using backstage = await openBackstage();
     const groups = await backstage.consumers.list();
-    if (args.flag("json")) return terminal.json(groups);
+    if (args.flag("json")) return terminal.json(groups.map(groupView));
+    if (groups.length === 0) {
+      return terminal.notice("There are no consumer groups yet: a server with the role worker makes them.");
+    }
+    if (args.flag("partitions")) {
+      return terminal.table(
+        ["group", "partition", "lag", "lag s", "parked", "dead", "stopped"],
+        groups.flatMap(({ group, partitions }) =>
+          partitions.map((state) => [group, state.partition, ...figuresOf(state), state.stopped ?? ""]),
+        ),
+      );
+    }
     terminal.table(
-      ["group", "lag", "lag s", "parked", "dead", "owners"],
-      groups.map((state) => [
-        state.group,
-        state.lagEntries,
-        Math.round(state.lagSeconds),
-        state.parked,
-        state.dead,
-        state.owners,
-      ]),
+      ["group", "lag", "lag s", "parked", "dead", "owners", "stopped"],
+      groups.map((state) => [state.group, ...figuresOf(state), state.owners, stoppedOf(state)]),
     );
   },
 };
+
+function figuresOf(state: Pick<GroupState, "lagEntries" | "lagSeconds" | "parked" | "dead">): number[] {
+  return [state.lagEntries, Math.round(state.lagSeconds), state.parked, state.dead];
+}
+
+/** How many partitions stand still, and why: `1 expired, 2 full`. */
+function stoppedOf({ partitions }: GroupState): string {
+  const reasons = partitions.flatMap(({ stopped }) => stopped ?? []);
+  const counts = Map.groupBy(reasons, (reason) => reason);
+  return [...counts].map(([reason, { length }]) => `${length} ${reason}`).join(", ");
+}
 
 export const consumerReplay: Verb = {
   name: "consumer replay",

@@ -1,4 +1,5 @@
-import type { App, AppOptions, Backstage } from "../app.ts";
+import type { App, AppOptions } from "../app.ts";
+import type { Backstage, BackstageOptions } from "../backstage.ts";
 import type { Config } from "../config.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -10,8 +11,13 @@ export type VerbContext = {
   /** The `.env` file, over it the process's environment, over it the flags. */
   readonly environment: Environment;
   readonly readConfig: () => Promise<Config>;
-  /** Database and log without listeners, migrated; the caller disposes of it. */
-  readonly openBackstage: () => Promise<Backstage>;
+  /**
+   * Database and log without listeners, migrated; the caller disposes of it. An embedded database that is not there is
+   * made only where that is said.
+   */
+  readonly openBackstage: (options?: Partial<Pick<BackstageOptions, "mayCreate">>) => Promise<Backstage>;
+  /** Where the data lies: not always where the configuration says, when root starts the server. */
+  readonly dataDirOf: (config: Config) => Promise<string>;
   readonly startApp: (config: Config, options: AppOptions) => Promise<App>;
 };
 
@@ -21,14 +27,18 @@ export function createContext(terminal: Terminal, environment: Environment): Ver
     terminal,
     environment,
     readConfig,
-    openBackstage: async () => {
+    openBackstage: async ({ mayCreate = false } = {}) => {
       const config = await readConfig();
       const [{ openBackstage }, { quietLogger }] = await Promise.all([
-        import("../app.ts"),
+        import("../backstage.ts"),
         import("./quiet-logger.ts"),
       ]);
-      return openBackstage(config, { log: quietLogger(terminal, environment, config.logLevel) });
+      return openBackstage(config, {
+        log: quietLogger(terminal, environment, config.logLevel),
+        mayCreate,
+      });
     },
+    dataDirOf: async (config) => (await import("../backstage.ts")).dataDirOf(config),
     startApp: async (config, options) => (await import("../app.ts")).createApp(config, options),
   };
 }

@@ -3,6 +3,7 @@ import type { DeadLetterDetail } from "../eventlog/dead-letters.ts";
 import { moment, printable, shortened } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { UsageError, type Verb, countOf, idOf, jsonOption, program } from "./verb.ts";
+import { deadLetterDetailView, deadLetterPageView } from "./views.ts";
 
 const errorShownMax = 60;
 const groupOption = { type: "text", value: "GROUP", doc: "only those of one consumer group" } as const;
@@ -28,7 +29,8 @@ export const deadList: Verb = {
       ...(group === undefined ? {} : { group }),
       ...(cursor === undefined ? {} : { cursor }),
     });
-    if (args.flag("json")) return terminal.json(page);
+    if (args.flag("json")) return terminal.json(deadLetterPageView(page));
+    if (page.deadLetters.length === 0) return terminal.notice("There are no dead letters.");
     terminal.table(
       ["id", "group", "topic", "type", "attempts", "behind", "given up", "error"],
       page.deadLetters.map((letter) => [
@@ -57,7 +59,7 @@ export const deadShow: Verb = {
     const id = idOf(args.argument("ID"), "dead list");
     await using backstage = await openBackstage();
     const letter = await backstage.deadLetters.show(id);
-    if (args.flag("json")) return terminal.json(letter);
+    if (args.flag("json")) return terminal.json(deadLetterDetailView(letter));
     printLetter(terminal, letter);
   },
 };
@@ -75,8 +77,11 @@ export const deadRetry: Verb = {
   run: async ({ openBackstage, terminal }, args) => {
     const text = args.optionalArgument("ID");
     const group = args.text("group");
-    if ((text === undefined) !== args.flag("all")) {
+    if (text === undefined && !args.flag("all")) {
       throw new UsageError(`"dead retry" needs an ID or --all: ${program} dead retry 12`);
+    }
+    if (text !== undefined && args.flag("all")) {
+      throw new UsageError(`"dead retry" takes an ID or --all, and both are given`);
     }
     if (text !== undefined && group !== undefined) throw new UsageError("--group goes only with --all");
     const id = text === undefined ? undefined : idOf(text, "dead list");

@@ -1,6 +1,5 @@
 import { argumentsOf } from "./args.ts";
-import { verbsOf } from "./find-verb.ts";
-import { suggestion } from "./nearest.ts";
+import { verbLike, verbsOf } from "./find-verb.ts";
 import { type Setting, loadSettings } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 import { UsageError, type Verb, program } from "./verb.ts";
@@ -21,8 +20,7 @@ export function helpVerb(verbs: () => readonly Verb[]): Verb {
       const verb = verbs().find(({ name }) => name === wanted);
       if (verb !== undefined) return showVerb(terminal, verb);
       if (verbsOf(verbs(), wanted).length > 0) return showNoun(terminal, verbs(), wanted);
-      const names = verbs().map(({ name }) => name);
-      throw new UsageError(`There is no verb "${wanted}".${suggestion(wanted, names)}`);
+      throw new UsageError(`There is no verb "${wanted}".${verbLike(verbs(), wanted.split(" "))}`);
     },
   };
 }

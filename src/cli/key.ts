@@ -1,10 +1,11 @@
 import { type Scope, isScope, scopes } from "../../protocol/scopes.ts";
 import { AppError } from "../lib/errors.ts";
 import type { ApiKey } from "../access/api-keys.ts";
-import type { Backstage } from "../app.ts";
+import type { Backstage } from "../backstage.ts";
 import { suggestion } from "./nearest.ts";
 import { moment } from "./table.ts";
-import { UsageError, type Verb, countOf, idOf, jsonOption } from "./verb.ts";
+import { UsageError, type Verb, countOf, idOf, jsonOption, program } from "./verb.ts";
+import { keyView } from "./views.ts";
 
 const dayMs = 86_400_000;
 const daysMax = 36_500;
@@ -54,7 +55,10 @@ export const keyList: Verb = {
   run: async ({ openBackstage, terminal }, args) => {
     await using backstage = await openBackstage();
     const keys = await backstage.deps.access.apiKeys.list();
-    if (args.flag("json")) return terminal.json(keys);
+    if (args.flag("json")) return terminal.json(keys.map(keyView));
+    if (keys.length === 0) {
+      return terminal.notice(`There are no API keys yet: ${program} ${keyCreate.example}`);
+    }
     const names = new Map((await backstage.sources.list()).map(({ id, name }) => [id, name]));
     const now = backstage.deps.clock.now();
     terminal.table(

@@ -1,42 +1,16 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { start, tidings } from "./process.fixture.ts";
 import { verbs } from "./verbs.ts";
-
-const main = fileURLToPath(new URL("../main.ts", import.meta.url));
-
-type Ended = { readonly code: number | null; readonly out: string; readonly err: string };
-
-/** Starts Node in an environment of its own; `told` resolves once a text was written to standard error. */
-function start(args: readonly string[], env: Record<string, string> = {}, cwd = tmpdir()) {
-  const child = spawn(process.execPath, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
-  const written = { out: "", err: "" };
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (written.out += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (written.err += text));
-  const ended = once(child, "close").then(([code]): Ended => ({ code: code as number | null, ...written }));
-  const told = async (text: string): Promise<void> => {
-    while (!written.err.includes(text)) {
-      const died = await Promise.race([once(child.stderr, "data"), ended.then(() => "died" as const)]);
-      assert.notEqual(died, "died", `it ended without saying "${text}": ${written.err}`);
-    }
-  };
-  return { child, ended, told };
-}
-
-function tidings(args: readonly string[], env?: Record<string, string>, cwd?: string): Promise<Ended> {
-  return start([main, ...args], env, cwd).ended;
-}
 
 test("help lists every verb with its example", async () => {
   const { code, out } = await tidings(["help"]);
   assert.equal(code, 0);
   for (const { name, example } of verbs) {
-    assert.ok(out.includes(`  ${name} `) && out.includes(`node src/main.ts ${example}`), name);
+    assert.ok(out.includes(`  ${name} `) && out.includes(`npx tidings ${example}`), name);
   }
 });
 
@@ -60,11 +34,23 @@ test("help of serve shows every setting with its group and default", async () =>
 });
 
 test("a fault of the configuration is told in one line without a stack, unless one debugs", async () => {
-  const { code, err } = await tidings(["serve", "--port", "high"]);
+  const { code, err } = await tidings(["serve"], { PORT: "high" });
   assert.equal(code, 1);
   assert.match(err, /^PORT: must be a whole number[^\n]*\n$/);
-  const debugged = await tidings(["serve", "--port", "high", "--log-level", "debug"]);
+  const debugged = await tidings(["serve", "--log-level", "debug"], { PORT: "high" });
   assert.match(debugged.err, /StartupError: PORT[^\n]*\n +at /);
+});
+
+test("the same fault in a flag is a wrong command line: it ends with 2 and names the flag", async () => {
+  const { code, err } = await tidings(["serve", "--port", "high"]);
+  assert.equal(code, 2);
+  assert.match(err, /^--port must be a whole number[^\n]*\nWhat there is: npx tidings help serve\n$/);
+});
+
+test("a verb that help does not know leads to help itself", async () => {
+  const { code, err } = await tidings(["help", "foo"]);
+  assert.equal(code, 2);
+  assert.match(err, /^There is no verb "foo"\.[^\n]*\nWhat there is: npx tidings help\n$/);
 });
 
 test("serve does not open a development secret to the network", async () => {
@@ -79,12 +65,50 @@ test("flags win over the environment, which wins over the file .env", async (t) 
   t.after(() => rm(directory, { recursive: true }));
   await writeFile(
     path.join(directory, ".env"),
-    "PORT=1001\nDB_USER=file\nJWT_SECRET=from-a-file-and-never-to-be-shown\n",
+    "PORT=1001\nEMBEDDED_USER=nobody\nJWT_SECRET=from-a-file-and-never-to-be-shown\n",
   );
   const { out } = await tidings(["config", "--json", "--port", "1003"], { PORT: "1002" }, directory);
   const rows = JSON.parse(out) as { option: string; value: string }[];
   const values = Object.fromEntries(rows.map(({ option, value }) => [option, value]));
-  assert.deepEqual([values["PORT"], values["DB_USER"], values["JWT_SECRET"]], ["1003", "file", "(secret)"]);
+  assert.deepEqual(
+    [values["PORT"], values["EMBEDDED_USER"], values["JWT_SECRET"]],
+    ["1003", "nobody", "(secret)"],
+  );
+});
+
+test("an empty value in the environment hides nothing that the file .env says", async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), "tidings-env-"));
+  t.after(() => rm(directory, { recursive: true }));
+  await writeFile(path.join(directory, ".env"), "PORT=1001\n");
+  const { out } = await tidings(["config", "--json"], { PORT: "" }, directory);
+  const rows = JSON.parse(out) as { option: string; value: string }[];
+  assert.equal(rows.find(({ option }) => option === "PORT")?.value, "1001");
+});
+
+test("config shows where the data really lies: for root, below a closed directory, elsewhere", async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), "tidings-env-"));
+  t.after(() => rm(directory, { recursive: true }));
+  const dataDir = async (...args: readonly string[]) => {
+    const { out } = await tidings(["config", "--json", ...args], {}, directory);
+    const rows = JSON.parse(out) as { option: string; value: string; from: string }[];
+    const row = rows.find(({ option }) => option === "DATA_DIR");
+    return [row?.value, row?.from];
+  };
+  const [usual, from] = await dataDir();
+  assert.equal(from, "default");
+  if (process.getuid?.() === 0) assert.match(usual ?? "", /^\/var\/lib\/tidings\/tidings-env-/);
+  else assert.equal(usual, path.join(directory, ".tidings"));
+  await chmod(directory, 0o755);
+  assert.deepEqual(await dataDir("--data-dir", "data"), [path.join(directory, "data"), "set"]);
+});
+
+test("a file .env that cannot be read is named", async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), "tidings-env-"));
+  t.after(() => rm(directory, { recursive: true }));
+  await mkdir(path.join(directory, ".env"));
+  const { code, err } = await tidings(["config"], {}, directory);
+  assert.equal(code, 1);
+  assert.ok(err.startsWith(`${path.join(directory, ".env")} cannot be read: `), err);
 });
 
 /** Runs `serve` with an app that only listens to time: what `main.ts` and the signals do is real. */
@@ -99,6 +123,7 @@ const serveWithStub = `
     const alive = setInterval(() => {}, 1000);
     return {
       deps: { config },
+      entrance: { kind: "own" },
       api: { host: "127.0.0.1", port: 5000 },
       close: async () => {
         onProgress("finishing");
@@ -111,17 +136,39 @@ const serveWithStub = `
 `;
 
 test("SIGTERM drains and ends with 0; logs are JSON on standard output, words on standard error", async () => {
-  const { child, ended, told } = start(["--input-type=module", "-e", serveWithStub]);
+  const { child, ended, told } = start(process.execPath, ["--input-type=module", "-e", serveWithStub]);
   await told("is ready");
   child.kill("SIGTERM");
   const { code, out, err } = await ended;
   assert.equal(code, 0);
   assert.equal((JSON.parse(out) as { msg: string }).msg, "server started");
-  assert.match(err, /^starting the database …\nTidings .*\n[^]*stopping: finishing what was accepted…\n/);
+  assert.match(
+    err,
+    /^starting the database …\nTidings .*\n[^]*stopping: finishing what was accepted…\nfinishing …\nstopped\n$/,
+  );
+});
+
+test("options that this version ignores are named at the start, once", async () => {
+  const { child, ended, told } = start(process.execPath, ["--input-type=module", "-e", serveWithStub], {
+    env: { REDIS_URL: "redis://cache:6379", REDIS_HOST: "cache" },
+  });
+  await told("is ready");
+  child.kill("SIGTERM");
+  const { code, out } = await ended;
+  assert.equal(code, 0);
+  const [warning, ...rest] = out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { level: string; options?: string[]; msg: string });
+  assert.deepEqual([warning?.level, warning?.options], ["warn", ["REDIS_HOST", "REDIS_URL"]]);
+  assert.match(warning?.msg ?? "", /does not use Redis yet/);
+  assert.ok(!rest.some(({ level }) => level === "warn"));
 });
 
 test("a second Ctrl-C ends a server that hangs at once, with 130", async () => {
-  const { child, ended, told } = start(["--input-type=module", "-e", serveWithStub], { HANG: "1" });
+  const { child, ended, told } = start(process.execPath, ["--input-type=module", "-e", serveWithStub], {
+    env: { HANG: "1" },
+  });
   await told("is ready");
   child.kill("SIGINT");
   await told("press Ctrl-C again");

@@ -8,7 +8,7 @@ export const migrate: Verb = {
   options: {},
   settings: true,
   run: async (context) => {
-    await using backstage = await context.openBackstage();
+    await using backstage = await context.openBackstage({ mayCreate: true });
     const { address } = backstage.deps.db;
     context.terminal.print(`The database "${address.database}" is up to date.`);
   },

@@ -1,8 +1,11 @@
-/** The word most like `text`, if one is like it enough to be what was meant. */
+/** The word most like `text`, if one is like it enough to be what was meant: begun and not ended, or mistyped. */
 export function nearest(text: string, words: Iterable<string>): string | undefined {
+  const all = [...words];
+  const begun = text.length < 2 ? [] : all.filter((word) => word.startsWith(text));
+  if (begun.length === 1) return begun[0];
   let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(text.length / 2)) + 1;
-  for (const word of words) {
+  let bestDistance = Math.max(1, Math.floor(text.length / 3)) + 1;
+  for (const word of all) {
     const distance = editDistance(text, word);
     if (distance < bestDistance) [best, bestDistance] = [word, distance];
   }
@@ -15,16 +18,19 @@ export function suggestion(text: string, words: Iterable<string>): string {
   return word === undefined ? "" : ` Did you mean "${word}"?`;
 }
 
-/** Levenshtein's distance: single letters inserted, removed or exchanged. */
+/** How many letters were inserted, removed, exchanged, or swapped with their neighbour. */
 export function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  let before: readonly number[] = [];
+  let row: readonly number[] = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const exchanged = at(row, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(at(row, j) + 1, at(next, j - 1) + 1, exchanged));
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swapped = isSwap ? at(before, j - 2) + 1 : Number.POSITIVE_INFINITY;
+      next.push(Math.min(at(row, j) + 1, at(next, j - 1) + 1, exchanged, swapped));
     }
-    row = next;
+    [before, row] = [row, next];
   }
   return at(row, b.length);
 }

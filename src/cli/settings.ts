@@ -1,4 +1,5 @@
 import type { Option } from "../config.ts";
+import { errorMessage } from "../lib/errors.ts";
 import type { VerbOption } from "./verb.ts";
 
 /** One option of `config.ts` as the command line shows and takes it. */
@@ -10,6 +11,8 @@ export type Setting = {
   readonly doc: string;
   readonly shownDefault: string;
   readonly secret: boolean;
+  /** What is wrong with a text for it, as the end of a sentence; undefined when it can be read. */
+  readonly problem: (text: string) => string | undefined;
 };
 
 /** Every option there is. Loads `config.ts`, which the quick verbs do without. */
@@ -22,7 +25,19 @@ export async function loadSettings(): Promise<readonly Setting[]> {
     doc: option.doc,
     shownDefault: shownDefault(option),
     secret: option.secret === true,
+    problem: (text) => problemOf(option, text),
   }));
+}
+
+function problemOf(option: Option<unknown>, text: string): string | undefined {
+  // An empty value counts as not set.
+  if (text.trim() === "") return undefined;
+  try {
+    option.parse(text.trim());
+    return undefined;
+  } catch (error) {
+    return errorMessage(error);
+  }
 }
 
 export function settingOption(setting: Setting): VerbOption {

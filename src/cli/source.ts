@@ -1,12 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { AppError, errorMessage } from "../lib/errors.ts";
-import { sourceSchemes } from "../../protocol/inbox.ts";
+import { type SourceScheme, sourceSchemes } from "../../protocol/inbox.ts";
+import { limits } from "../../protocol/limits.ts";
 import { moment } from "./table.ts";
-import { UsageError, type Verb, jsonOption, program, wordOf } from "./verb.ts";
+import { UsageError, type Verb, type VerbArgs, countOf, jsonOption, program, wordOf } from "./verb.ts";
+import { sourceView } from "./views.ts";
 
 export const sourceCreate: Verb = {
   name: "source create",
-  summary: "create a webhook source and print its secret once",
+  summary: "create a webhook source and print its secret or API key once",
   usage: "NAME",
   example: "source create shop --scheme standard",
   options: {
@@ -32,13 +34,7 @@ export const sourceCreate: Verb = {
       scheme,
       ...(given === undefined ? {} : { secret: given }),
     });
-    if (secret === undefined) {
-      terminal.print(`Source ${source.id} "${source.name}" is created.`);
-      const next = `key create ${source.name} --scopes webhook:write --source ${source.name}`;
-      if (scheme === "api_key") terminal.notice(`It sends with an API key: ${program} ${next}`);
-      return;
-    }
-    terminal.notice(`Source ${source.id} "${source.name}"; its secret, shown this once:`);
+    terminal.notice(`Source ${source.id} "${source.name}"; its ${credentialOf(source)}, shown this once:`);
     terminal.print(secret);
   },
 };
@@ -53,7 +49,10 @@ export const sourceList: Verb = {
   run: async ({ openBackstage, terminal }, args) => {
     await using backstage = await openBackstage();
     const sources = await backstage.sources.list();
-    if (args.flag("json")) return terminal.json(sources);
+    if (args.flag("json")) return terminal.json(sources.map(sourceView));
+    if (sources.length === 0) {
+      return terminal.notice(`There are no sources yet: ${program} ${sourceCreate.example}`);
+    }
     terminal.table(
       ["id", "name", "scheme", "created"],
       sources.map(({ id, name, scheme, createdAt }) => [id, name, scheme, moment(createdAt)]),
@@ -63,19 +62,43 @@ export const sourceList: Verb = {
 
 export const sourceRotate: Verb = {
   name: "source rotate",
-  summary: "give a source a new secret and print it once",
+  summary: "give a source a new secret or API key and print it once",
   usage: "NAME",
-  example: "source rotate shop",
-  options: {},
+  example: "source rotate shop --now",
+  options: {
+    grace: {
+      type: "text",
+      value: "SECONDS",
+      doc: `how long the previous secret or key stays good, 1 to ${limits.rotationGraceS}; a day unless given`,
+    },
+    now: { type: "flag", doc: "end the previous secret or key at once: after a leak" },
+  },
   settings: true,
   run: async ({ openBackstage, terminal }, args) => {
     const name = args.argument("NAME");
+    const graceS = graceOf(args);
     await using backstage = await openBackstage();
-    const { secret } = await backstage.sources.rotate(name);
-    terminal.notice(`The new secret of "${name}", shown this once:`);
+    const { source, secret } = await backstage.sources.rotate(name, { graceS });
+    const end = graceS === 0 ? "ends within two seconds" : `is good for ${graceS} seconds more`;
+    terminal.notice(
+      `The new ${credentialOf(source)} of "${name}", shown this once; the previous one ${end}:`,
+    );
     terminal.print(secret);
   },
 };
+
+function credentialOf({ scheme }: { readonly scheme: SourceScheme }): string {
+  return scheme === "api_key" ? "API key" : "secret";
+}
+
+function graceOf(args: VerbArgs): number {
+  const grace = args.text("grace");
+  if (!args.flag("now")) {
+    return grace === undefined ? limits.rotationGraceS : countOf(grace, "grace", limits.rotationGraceS);
+  }
+  if (grace !== undefined) throw new UsageError("--now and --grace contradict each other: give one of them");
+  return 0;
+}
 
 export const sourceRemove: Verb = {
   name: "source remove",

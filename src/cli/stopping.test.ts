@@ -8,9 +8,11 @@ function setUp(t: TestContext) {
   const signals = new EventEmitter();
   const [lines, exits]: [string[], number[]] = [[], []];
   const clock = { ms: 0 };
+  const server = { accepting: true };
   const stopping = watchStopSignals({
     signals,
     announce: (text) => lines.push(text),
+    accepting: () => server.accepting,
     exit: (code) => exits.push(code),
     whatHangs: () => "closing the worker did not end",
     now: () => clock.ms,
@@ -19,7 +21,7 @@ function setUp(t: TestContext) {
     clock.ms += ms;
     t.mock.timers.tick(ms);
   };
-  return { signals, lines, exits, stopping, pass };
+  return { signals, lines, exits, stopping, pass, server };
 }
 
 test("the first Ctrl-C begins an orderly end and says so, the second ends at once", async (t) => {
@@ -31,6 +33,15 @@ test("the first Ctrl-C begins an orderly end and says so, the second ends at onc
   pass(1_000);
   signals.emit("SIGINT");
   assert.deepEqual(exits, [130]);
+});
+
+test("Ctrl-C before anything could be accepted says no more than that it stops, and gives the start up", (t) => {
+  const { signals, lines, stopping, server } = setUp(t);
+  server.accepting = false;
+  assert.equal(stopping.signal.aborted, false);
+  signals.emit("SIGINT");
+  assert.deepEqual(lines, ["stopping… press Ctrl-C again to end at once"]);
+  assert.equal(stopping.signal.aborted, true);
 });
 
 test("one press that arrives twice, as under npm, is one press", (t) => {

@@ -14,6 +14,8 @@ export const stopWithinMs = 10_000;
 export type Stopping = Disposable & {
   /** Resolves when someone wants the server to end. */
   readonly requested: Promise<void>;
+  /** Aborted at the same moment, for what is still under way. */
+  readonly signal: AbortSignal;
 };
 
 /**
@@ -23,6 +25,8 @@ export type Stopping = Disposable & {
 export function watchStopSignals(io: {
   readonly signals: SignalSource;
   readonly announce: (text: string) => void;
+  /** Whether anything can have been accepted that is to be finished. */
+  readonly accepting: () => boolean;
   readonly exit: (code: number) => void;
   /** What is still open, in words. */
   readonly whatHangs: () => string;
@@ -31,18 +35,20 @@ export function watchStopSignals(io: {
 }): Stopping {
   const now = io.now ?? (() => performance.now());
   const requested = Promise.withResolvers<void>();
+  const wanted = new AbortController();
   let requestedAt: number | undefined;
   let watchdog: NodeJS.Timeout | undefined;
 
   function stop(advice: string): void {
     requestedAt = now();
-    io.announce(`stopping: finishing what was accepted…${advice}`);
+    io.announce(`stopping${io.accepting() ? ": finishing what was accepted" : ""}…${advice}`);
     // It must not keep a process alive that has nothing left to do.
     watchdog = setTimeout(() => {
       io.announce(`stopping took longer than ${stopWithinMs / 1_000} s: ${io.whatHangs()}`);
       io.exit(1);
     }, stopWithinMs).unref();
     requested.resolve();
+    wanted.abort();
   }
 
   const listeners: Readonly<Record<StopSignal, () => void>> = {
@@ -61,6 +67,7 @@ export function watchStopSignals(io: {
 
   return {
     requested: requested.promise,
+    signal: wanted.signal,
     [Symbol.dispose]: () => {
       clearTimeout(watchdog);
       for (const signal of stopSignals) io.signals.off(signal, listeners[signal]);

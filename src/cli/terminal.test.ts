@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readableLine } from "./log-lines.ts";
-import { recordStream } from "./recording.ts";
+import { recordStream } from "./recording.fixture.ts";
 import { printable, shortened, tableLines } from "./table.ts";
 import { createTerminal } from "./terminal.ts";
 
@@ -30,6 +30,18 @@ test("colours appear in a terminal only, and not against NO_COLOR or a dumb one"
   assert.equal(setUp(true, { NO_COLOR: "1" }).terminal.style("bold", "x"), "x");
   assert.equal(setUp(true, { NO_COLOR: "" }).terminal.style("bold", "x"), `${escape}[1mx${escape}[22m`);
   assert.equal(setUp(true, { TERM: "dumb" }).terminal.style("bold", "x"), "x");
+});
+
+test("against NO_COLOR or in a dumb terminal, steps are plain lines, too", () => {
+  for (const env of [{ NO_COLOR: "1" }, { TERM: "dumb" }]) {
+    const { stdout, stderr, terminal } = setUp(true, env);
+    terminal.step("starting the database");
+    terminal.step("listening");
+    terminal.endSteps();
+    terminal.announce("ready");
+    assert.equal(stdout.text(), "starting the database …\nlistening …\nready\n");
+    assert.equal(stderr.text(), "");
+  }
 });
 
 test("in a terminal a step is one line that grows, and other lines do not tear it", () => {

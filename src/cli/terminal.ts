@@ -7,7 +7,7 @@ export type Style = "bold" | "dim" | "green" | "yellow" | "red";
 
 /** Where the command line writes. Results go to standard output, words about them to standard error. */
 export type Terminal = {
-  /** A person watches: standard output is a terminal. Else output is plain lines for programs and files. */
+  /** A person watches: standard output is a terminal. Else it is read by programs and files. */
   readonly live: boolean;
   /** One line of the result. */
   readonly print: (text: string) => void;
@@ -65,7 +65,8 @@ export function createTerminal(io: {
       return coloured ? `\u001b[${on}m${text}\u001b[${off}m` : text;
     },
     step: (text) => {
-      if (!live) return terminal.notice(`${text} …`);
+      // A line that is redrawn is made of escape sequences, too.
+      if (!coloured) return terminal.announce(`${text} …`);
       line.end();
       line.begin(printable(text));
     },

@@ -40,8 +40,8 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** How the program is called in texts that a person may copy. */
-export const program = "node src/main.ts";
+/** How the program is called in texts that a person may copy: in the project's directory, with any Node.js that npm runs on. */
+export const program = "npx tidings";
 
 export const jsonOption: VerbOption = { type: "flag", doc: "print JSON instead of a table" };
 

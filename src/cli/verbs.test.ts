@@ -3,13 +3,18 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import type { TSchema } from "typebox";
+import { Value } from "typebox/value";
+import { SourcePage } from "../../protocol/inbox.ts";
+import * as operations from "../../protocol/operations.ts";
 import type { ApiKey } from "../access/api-keys.ts";
+import type { GroupState } from "../eventlog/consumer-admin.ts";
 import type { DeadLetterDetail } from "../eventlog/dead-letters.ts";
 import { parseVerbArgs } from "./args.ts";
-import type { Backstage } from "../app.ts";
+import type { Backstage } from "../backstage.ts";
 import type { VerbContext } from "./context.ts";
 import { findVerb } from "./find-verb.ts";
-import { recordStream } from "./recording.ts";
+import { recordStream } from "./recording.fixture.ts";
 import { loadSettings } from "./settings.ts";
 import { createTerminal } from "./terminal.ts";
 import { verbs } from "./verbs.ts";
@@ -27,10 +32,17 @@ const key: ApiKey = {
   revokedAt: undefined,
   lastUsedAt: undefined,
 };
+const figures = { lagEntries: 10, lagSeconds: 1.6, parked: 1, dead: 2 };
+const group: GroupState = {
+  group: "inbox",
+  ...figures,
+  owners: 1,
+  partitions: [{ partition: 7, ...figures, stopped: "expired" }],
+};
 const letter: DeadLetterDetail = {
   id: 12,
   group: "inbox",
-  entryId: "0190-entry",
+  entryId: "0190163d-8694-739b-aea5-966c26f8ad91",
   topic: "contact/4/x",
   type: "inbox.received",
   time: new Date(nowMs),
@@ -41,9 +53,11 @@ const letter: DeadLetterDetail = {
   data: '{"text":"hello"}',
 };
 
-/** Runs a command line against admin objects that record what they are asked. */
-async function run(line: string) {
+/** Runs a command line against admin objects that record what they are asked; with `empty`, on an empty database. */
+async function run(line: string, { empty = false } = {}) {
   const asked: unknown[] = [];
+  let mayCreate: boolean | undefined;
+  const stored = <T>(...rows: readonly T[]): readonly T[] => (empty ? [] : rows);
   const ask =
     <T>(name: string, answer: T) =>
     async (...given: unknown[]): Promise<T> => {
@@ -57,25 +71,25 @@ async function run(line: string) {
       access: {
         apiKeys: {
           create: ask("create", { key, secret: "tdk_secret" }),
-          list: async () => [key, { ...key, id: 4, revokedAt: new Date(nowMs) }],
+          list: async () => stored(key, { ...key, id: 4, revokedAt: new Date(nowMs) }),
           revoke: async (id: number) => id === 3,
         },
       },
     },
     sources: {
       create: ask("create", { source, secret: "whsec_secret" }),
-      list: async () => [source],
-      rotate: ask("rotate", { secret: "whsec_new" }),
+      list: async () => stored(source),
+      rotate: ask("rotate", { source, secret: "whsec_new" }),
       remove: async (name: string) => name === "demo",
     },
     deadLetters: {
-      list: ask("list", { deadLetters: [letter], next: 11 }),
+      list: ask("list", { deadLetters: stored(letter), next: empty ? undefined : "11" }),
       show: ask("show", letter),
       retry: ask("retry", 5),
       drop: ask("drop", letter),
     },
     consumers: {
-      list: async () => [{ group: "inbox", lagEntries: 10, lagSeconds: 1.6, parked: 1, dead: 2, owners: 1 }],
+      list: async () => stored(group),
       replay: ask("replay", undefined),
     },
     [Symbol.asyncDispose]: async () => void asked.push("disposed"),
@@ -86,7 +100,11 @@ async function run(line: string) {
     terminal: createTerminal({ stdout, stderr, env: {} }),
     environment: {},
     readConfig: () => Promise.reject(new Error("not needed")),
-    openBackstage: async () => backstage,
+    openBackstage: async (options = {}) => {
+      mayCreate = options.mayCreate;
+      return backstage;
+    },
+    dataDirOf: () => Promise.reject(new Error("not needed")),
     startApp: () => Promise.reject(new Error("not needed")),
   };
   const found = findVerb(verbs, line.split(" "));
@@ -94,7 +112,7 @@ async function run(line: string) {
   const { args } = parseVerbArgs(found.verb, found.rest, await loadSettings());
   await found.verb.run(context, args);
   assert.equal(asked.pop(), "disposed", "the database is closed at the end");
-  return { out: stdout.text(), words: stderr.text(), asked };
+  return { out: stdout.text(), words: stderr.text(), asked, mayCreate };
 }
 
 test("key create prints the key alone on standard output, bound to the named source", async () => {
@@ -149,6 +167,18 @@ test("sources are listed, rotated and removed", async () => {
   await assert.rejects(run("source remove other"), /no source "other"/);
 });
 
+test("source rotate keeps the previous secret good for a day, for as long as is said, or not at all", async () => {
+  const graceOf = async (line: string) => (await run(`source rotate demo${line}`)).asked;
+  assert.deepEqual(await graceOf(""), [["rotate", "demo", { graceS: 86_400 }]]);
+  assert.deepEqual(await graceOf(" --grace 60"), [["rotate", "demo", { graceS: 60 }]]);
+  assert.deepEqual(await graceOf(" --now"), [["rotate", "demo", { graceS: 0 }]]);
+  assert.match((await run("source rotate demo --now")).words, /ends within two seconds/);
+  for (const grace of ["0", "86401", "day"]) {
+    await assert.rejects(run(`source rotate demo --grace ${grace}`), /whole number/);
+  }
+  await assert.rejects(run("source rotate demo --now --grace 60"), /contradict/);
+});
+
 test("dead letters are listed in pages and shown with their data, without steering the terminal", async () => {
   const { out, words, asked } = await run("dead list --group inbox --limit 1 --cursor 13");
   assert.match(out, /12 {2}inbox {2}contact\/4\/x.*no such \\u001b\[31mcontact/);
@@ -165,13 +195,56 @@ test("dead letters are retried one by one or all together, never by mistake", as
   assert.deepEqual(all.asked, [["retry", { all: true, group: "inbox" }]]);
   assert.match(all.out, /5 entries are tried again/);
   await assert.rejects(run("dead retry"), /needs an ID or --all/);
-  await assert.rejects(run("dead retry 12 --all"), /needs an ID or --all/);
+  await assert.rejects(run("dead retry 12 --all"), /takes an ID or --all, and both are given/);
   await assert.rejects(run("dead retry 12 --group inbox"), /--group goes only with --all/);
   assert.deepEqual((await run("dead drop 12")).asked, [["drop", 12]]);
 });
 
+test("only migrate may make a database that is not there", async () => {
+  assert.equal((await run("migrate")).mayCreate, true);
+  for (const line of [
+    "key list",
+    "dead list",
+    "source list",
+    "consumer list",
+    "key create x --scopes admin",
+  ]) {
+    assert.notEqual((await run(line)).mayCreate, true, line);
+  }
+});
+
+test("a list without rows says so, and how to begin", async () => {
+  const said = async (line: string): Promise<string> => {
+    const { out, words } = await run(line, { empty: true });
+    assert.equal(out, "", line);
+    return words;
+  };
+  assert.match(await said("key list"), /no API keys yet: npx tidings key create/);
+  assert.match(await said("source list"), /no sources yet: npx tidings source create/);
+  assert.match(await said("dead list"), /no dead letters/);
+  assert.match(await said("consumer list"), /no consumer groups yet/);
+  assert.equal((await run("key list --json", { empty: true })).out, "[]\n");
+});
+
+test("--json prints what HTTP answers, in the same spelling", async () => {
+  const json = async (line: string): Promise<unknown> => JSON.parse((await run(`${line} --json`)).out);
+  const fits = (schema: TSchema, value: unknown): void =>
+    assert.deepEqual([...Value.Errors(schema, value)], [], JSON.stringify(value));
+  fits(operations.DeadLetterPage, await json("dead list"));
+  fits(operations.DeadLetterDetail, await json("dead show 12"));
+  fits(operations.ConsumerGroupList, { groups: await json("consumer list") });
+  fits(SourcePage, { sources: await json("source list"), next_cursor: null });
+  const [first] = (await json("key list")) as Record<string, unknown>[];
+  assert.deepEqual([first?.["source_id"], first?.["expires_at"]], [4, null]);
+  assert.deepEqual(
+    Object.keys(first ?? {}).filter((name) => name !== name.toLowerCase()),
+    [],
+  );
+});
+
 test("consumer groups are listed and replayed", async () => {
-  assert.match((await run("consumer list")).out, /inbox {3}10 {6}2 {7}1 {5}2 {7}1/);
+  assert.match((await run("consumer list")).out, /inbox {3}10 {6}2 {7}1 {5}2 {7}1 {2}1 expired/);
+  assert.match((await run("consumer list --partitions")).out, /inbox {10}7 {3}10 {6}2 {7}1 {5}2 {2}expired/);
   const { asked, out } = await run("consumer replay inbox --from first");
   assert.deepEqual(asked, [["replay", "inbox", { from: "first" }]]);
   assert.match(out, /from its first entry/);

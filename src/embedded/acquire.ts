@@ -1,9 +1,9 @@
+import { pause } from "../lib/backoff.ts";
 import { StartupError } from "../lib/errors.ts";
 import { answers } from "./database.ts";
 import { inspectPostmaster, isPostmaster, stopOrphan } from "./postmaster.ts";
 import type { Running, Site } from "./site.ts";
 import { startOwn } from "./start.ts";
-import { pause } from "./wait.ts";
 
 /** How long another postmaster, or the rest of one, may stand in the way. */
 const takeoverTimeoutMs = 30_000;

@@ -1,19 +1,17 @@
-import { execFile } from "node:child_process";
 import fs from "node:fs";
 import { findPackageJSON } from "node:module";
 import path from "node:path";
-import { promisify } from "node:util";
-import { StartupError, errorCodeOf, errorMessage } from "../lib/errors.ts";
-import { type Account, spawnIdentity } from "./account.ts";
+import { StartupError, errorMessage } from "../lib/errors.ts";
+import type { Account } from "./account.ts";
 import { copyPackage } from "./package-copy.ts";
 import { repairPackage } from "./package-repair.ts";
+import { useOutside } from "./program.ts";
 import { canonicalPath, closedPart, lookOnDisk } from "./reach.ts";
 
 /** The programs of the PostgreSQL that comes with the server. */
 export type Binaries = { readonly initdb: string; readonly postgres: string; readonly majorVersion: string };
 
 const platforms = new Set(["darwin-arm64", "darwin-x64", "linux-arm64", "linux-x64"]);
-const useOutside = "set DATABASE_URL to a PostgreSQL 15 or newer";
 
 /** The directory of the npm package with the programs for this platform. */
 export function findPackage(platform = `${process.platform}-${process.arch}`): string {
@@ -82,44 +80,4 @@ function packageVersion(packageRoot: string): string {
     if (typeof manifest.version === "string") return manifest.version;
   }
   throw new StartupError(`${packageRoot} is not the package of a PostgreSQL: ${useOutside}`);
-}
-
-/** What the programs see of this process's environment: nothing that steers PostgreSQL, and no secrets. */
-export function programEnv(): Record<string, string> {
-  const { PATH = "/usr/bin:/bin", TZ } = process.env;
-  return { PATH, LC_ALL: "C", ...(TZ === undefined ? {} : { TZ }) };
-}
-
-const execute = promisify(execFile);
-
-/** Runs a program to its end. A failure is one sentence. */
-export async function runProgram(
-  file: string,
-  args: readonly string[],
-  options: { readonly account: Account | undefined; readonly timeoutMs: number },
-): Promise<void> {
-  try {
-    await execute(file, args, {
-      ...spawnIdentity(options.account),
-      cwd: "/",
-      env: programEnv(),
-      timeout: options.timeoutMs,
-    });
-  } catch (error) {
-    const name = path.basename(file);
-    // The file is there, but not the loader it asks for: another C library, as on Alpine.
-    if (errorCodeOf(error) === "ENOENT") throw foreignSystem(errorMessage(error), error);
-    const lines = (error instanceof Error && "stderr" in error ? String(error.stderr) : "")
-      .trim()
-      .split("\n");
-    const said = lines.findLast((line) => /\b(error|fatal|FATAL|PANIC|cannot)\b/.test(line)) ?? lines.at(-1);
-    throw new StartupError(`${name} failed: ${said || errorMessage(error)}`, { cause: error });
-  }
-}
-
-export function foreignSystem(reason: string, cause?: unknown): StartupError {
-  const because = reason === "" ? "" : ` (${reason})`;
-  return new StartupError(`The embedded PostgreSQL does not run on this system${because}: ${useOutside}`, {
-    cause,
-  });
 }

@@ -2,9 +2,10 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { StartupError, errorCodeOf } from "../lib/errors.ts";
 import type { Account } from "./account.ts";
-import { type Binaries, runProgram } from "./binaries.ts";
-import type { Layout } from "./layout.ts";
+import type { Binaries } from "./binaries.ts";
 import { buildDirectory } from "./drafts.ts";
+import type { Layout } from "./layout.ts";
+import { runProgram } from "./program.ts";
 
 /** The superuser of the cluster, and the database that the server lives in. */
 export const databaseUser = "tidings";
@@ -23,6 +24,7 @@ export async function ensureCluster(
     readonly account: Account | undefined;
     readonly durable: boolean;
     readonly onMissing: () => void;
+    readonly signal?: AbortSignal;
   },
 ): Promise<void> {
   const version = await readVersion(layout.cluster);
@@ -39,16 +41,24 @@ export async function ensureCluster(
 async function createCluster(
   layout: Layout,
   binaries: Binaries,
-  options: { readonly account: Account | undefined; readonly durable: boolean },
+  options: {
+    readonly account: Account | undefined;
+    readonly durable: boolean;
+    readonly signal?: AbortSignal;
+  },
 ): Promise<void> {
-  const { account } = options;
+  const { account, signal } = options;
   await buildDirectory(layout.cluster, async (draft) => {
     if (account !== undefined) await fs.chown(draft, account.uid, account.gid);
     const args = ["-D", draft, "-U", databaseUser, "-A", "trust", "-E", "UTF8", "--locale=C"];
     // The collation of a locale of the system changes with the system and would break indexes.
     args.push("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions");
     if (!options.durable) args.push("--no-sync");
-    await runProgram(binaries.initdb, args, { account, timeoutMs: initdbTimeoutMs });
+    await runProgram(binaries.initdb, args, {
+      account,
+      timeoutMs: initdbTimeoutMs,
+      ...(signal === undefined ? {} : { signal }),
+    });
   });
 }
 

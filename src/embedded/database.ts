@@ -1,7 +1,7 @@
 import { Client } from "pg";
 import { type DbAddress, clientConfig, isTransientDbError } from "../lib/db.ts";
+import { pause } from "../lib/backoff.ts";
 import { StartupError, errorCodeOf, errorMessage } from "../lib/errors.ts";
-import { pause } from "./wait.ts";
 
 const questionTimeoutMs = 5_000;
 const createTimeoutMs = 30_000;
@@ -29,7 +29,7 @@ export async function answers(address: DbAddress): Promise<boolean> {
 }
 
 /** Creates the database unless it is there. Two processes may do so at the same time. */
-export async function ensureDatabase(address: DbAddress): Promise<void> {
+export async function ensureDatabase(address: DbAddress, signal?: AbortSignal): Promise<void> {
   const deadline = performance.now() + createTimeoutMs;
   for (;;) {
     try {
@@ -43,13 +43,14 @@ export async function ensureDatabase(address: DbAddress): Promise<void> {
         await ask(address, `create database ${address.database} template template0`, createTimeoutMs);
       return;
     } catch (error) {
+      signal?.throwIfAborted();
       const code = errorCodeOf(error) ?? "";
       if (code === duplicateDatabase || code === uniqueViolation) return;
       if (!isTransientDbError(error) || performance.now() >= deadline) {
         throw new StartupError(`The database cannot be created: ${errorMessage(error)}`, { cause: error });
       }
     }
-    await pause(retryMs);
+    await pause(retryMs, signal);
   }
 }
 

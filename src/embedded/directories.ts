@@ -1,35 +1,58 @@
 import fs from "node:fs";
 import path from "node:path";
-import { StartupError, errorMessage } from "../lib/errors.ts";
+import { StartupError, errorCodeOf, errorMessage } from "../lib/errors.ts";
 import type { Account } from "./account.ts";
 import type { Layout } from "./layout.ts";
 import { closedPart, lookOnDisk } from "./reach.ts";
 
 /** Makes the directories, with owners and modes under which PostgreSQL can use them and other users cannot. */
 export function prepareDirectories(layout: Layout, account: Account | undefined): void {
-  try {
+  usable(layout.dataDir, () => {
     makeDataDir(layout.dataDir, account);
     for (const dir of [layout.sockets, layout.logs]) makePrivateDir(dir, account);
     if (fs.existsSync(layout.cluster)) claim(layout.cluster, account);
+  });
+}
+
+/** What `look` answers; a fault that it meets in a data directory becomes a sentence that names the directory. */
+export function usable<T>(dataDir: string, look: () => T): T {
+  try {
+    return look();
   } catch (error) {
     if (error instanceof StartupError) throw error;
-    throw new StartupError(`DATA_DIR ${layout.dataDir} cannot be used: ${errorMessage(error)}`, {
+    const closed = ["EACCES", "EPERM"].includes(errorCodeOf(error) ?? "");
+    const advice = closed ? ": start this as the user that it belongs to, or choose another DATA_DIR" : "";
+    throw new StartupError(`DATA_DIR ${dataDir} cannot be used: ${errorMessage(error)}${advice}`, {
       cause: error,
     });
   }
 }
 
 function makeDataDir(dataDir: string, account: Account | undefined): void {
-  const first = fs.mkdirSync(dataDir, { recursive: true, mode: account === undefined ? 0o700 : 0o711 });
+  const made = makeDirs(dataDir, account === undefined ? 0o700 : 0o711);
   if (account === undefined) return;
   // Whatever root's umask took away from the directories that were just made, the account must pass through them.
-  for (let dir = dataDir; dir.length >= (first?.length ?? Infinity); dir = path.dirname(dir)) {
-    fs.chmodSync(dir, 0o711);
-  }
+  for (const dir of made) fs.chmodSync(dir, 0o711);
   const { uid, mode } = fs.statSync(dataDir);
   if (uid === 0 && (mode & 0o011) !== 0o011) fs.chmodSync(dataDir, (mode & 0o7777) | 0o011);
   const closed = closedPart(dataDir, account, lookOnDisk);
   if (closed !== undefined) throw unreachableDataDir(dataDir, closed, account);
+}
+
+/**
+ * Makes a directory with those above it and answers the ones that were missing. Level by level, because the recursive
+ * `mkdir` of Node.js hides why it failed (a file system that is read-only) and below /proc never comes to an end.
+ */
+function makeDirs(dir: string, mode: number): readonly string[] {
+  if (fs.existsSync(dir)) return [];
+  const made = makeDirs(path.dirname(dir), mode);
+  try {
+    fs.mkdirSync(dir, { mode });
+  } catch (error) {
+    // Another process that starts at this moment may have been faster.
+    if (errorCodeOf(error) !== "EEXIST") throw error;
+  }
+  return [...made, dir];
 }
 
 export function unreachableDataDir(
@@ -53,6 +76,16 @@ export function makePrivateDir(dir: string, account: Account | undefined): void 
   if (!fs.lstatSync(dir).isDirectory()) throw new StartupError(`${dir} is in the way: it is not a directory`);
   claim(dir, account);
   if ((fs.lstatSync(dir).mode & 0o777) !== 0o700) fs.chmodSync(dir, 0o700);
+}
+
+/** A directory for the socket outside of the data directory goes with its PostgreSQL, unless another is coming up in it. */
+export function removeFarSocketDir({ dataDir, sockets }: Layout): void {
+  if (path.dirname(sockets) === dataDir) return;
+  try {
+    fs.rmdirSync(sockets);
+  } catch {
+    // It is in use again, or gone.
+  }
 }
 
 /** Gives what root owns to the account. Anything that belongs to a third user is refused. */

@@ -7,6 +7,7 @@ import type { TestContext } from "node:test";
 import { Client } from "pg";
 import { type DbAddress, clientConfig } from "../lib/db.ts";
 import { createLogger } from "../lib/logger.ts";
+import { chooseAccount } from "./account.ts";
 import { type Embedded, type EmbeddedOptions, type Sources, startEmbedded } from "./embedded.ts";
 import { clusterDir } from "./layout.ts";
 import { inspectPostmaster } from "./postmaster.ts";
@@ -116,6 +117,34 @@ const modules = {
   embedded: new URL("embedded.ts", import.meta.url).href,
   logger: new URL("../lib/logger.ts", import.meta.url).href,
 };
+
+/**
+ * Starts and stops the database in another process, which is never root's: root's drops its rights once it has loaded
+ * the sources, wherever they lie. Rejects when that fails.
+ */
+export async function startAsOrdinaryUser(dataDir: string, sources: Sources): Promise<void> {
+  const { uid, gid } = asRoot ? chooseAccount(dataDir, undefined) : {};
+  if (uid !== undefined && gid !== undefined) fs.chownSync(dataDir, uid, gid);
+  const program = `
+    const { startEmbedded } = await import(${JSON.stringify(modules.embedded)});
+    const { createLogger } = await import(${JSON.stringify(modules.logger)});
+    if (${uid !== undefined}) {
+      process.setgroups([]);
+      process.setgid(${gid});
+      process.setuid(${uid});
+    }
+    const options = { dataDir: ${JSON.stringify(dataDir)}, user: undefined, log: createLogger("silent") };
+    await using embedded = await startEmbedded(
+      { ...options, settings: ${JSON.stringify(quick)} },
+      ${JSON.stringify(sources)},
+    );`;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+    cwd: "/",
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  const [code] = (await once(child, "exit")) as [number | null];
+  if (code !== 0) throw new Error(`the other process ended with ${code}`);
+}
 
 /** Another Node process that starts the database and then keeps it, or stops it at once and comes to its end. */
 export async function startHolder(

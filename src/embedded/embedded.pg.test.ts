@@ -3,8 +3,18 @@ import fs from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { StartupError } from "../lib/errors.ts";
-import { startEmbedded } from "./embedded.ts";
-import { atEnd, isAlive, optionsFor, query, start, startHolder, tempDir, until } from "./embedded.fixture.ts";
+import { hasCluster, startEmbedded } from "./embedded.ts";
+import {
+  atEnd,
+  hasPostmaster,
+  isAlive,
+  optionsFor,
+  query,
+  start,
+  startHolder,
+  tempDir,
+  until,
+} from "./embedded.fixture.ts";
 
 test("the first start makes a database, later ones find it and what is in it", async (t) => {
   const dataDir = tempDir(t);
@@ -64,11 +74,14 @@ test("stopping ends the process, may be repeated, and lets Node end by itself", 
 
 test("a data directory with a long path gets its socket elsewhere", async (t) => {
   const dataDir = path.join(tempDir(t), "d".repeat(100));
-  const { address } = await start(t, dataDir);
+  const embedded = await start(t, dataDir);
+  const { address } = embedded;
   atEnd(t, () => fs.rmSync(address.host, { recursive: true, force: true }));
   assert.match(address.host, /^\/tmp\/tidings-/);
   assert.equal(fs.statSync(address.host).mode & 0o777, 0o700);
   assert.equal((await query(address, "select 1")).length, 1);
+  await embedded.stop();
+  assert.ok(!fs.existsSync(address.host), "nothing stays behind in /tmp");
 });
 
 test("a path with blanks, commas and quotes is no trouble", async (t) => {
@@ -107,4 +120,57 @@ test("a start that fails says why, and leaves nothing running", async (t) => {
   );
   await using healed = await startEmbedded(options);
   assert.equal((await query(healed.address, "select 1")).length, 1);
+});
+
+test("a first start that is given up at any step leaves nothing running and no half of a cluster", async (t) => {
+  const dataDir = tempDir(t);
+  for (const stopAt of ["creating the database cluster", "starting PostgreSQL"]) {
+    const wanted = new AbortController();
+    const onProgress = (step: string): void => {
+      if (step === stopAt) setImmediate(() => wanted.abort(new Error("not wanted any more")));
+    };
+    await assert.rejects(
+      startEmbedded({ ...optionsFor(dataDir), onProgress, signal: wanted.signal }),
+      /not wanted any more/,
+    );
+    assert.equal(await hasPostmaster(dataDir), false, stopAt);
+    assert.deepEqual(
+      fs.readdirSync(dataDir).filter((name) => name.includes(".new-")),
+      [],
+      stopAt,
+    );
+  }
+  const { address } = await start(t, dataDir);
+  assert.equal((await query(address, "select 1")).length, 1);
+});
+
+test("giving up comes too late once it is started", async (t) => {
+  const wanted = new AbortController();
+  const embedded = await startEmbedded({ ...optionsFor(tempDir(t)), signal: wanted.signal });
+  atEnd(t, () => embedded.stop());
+  wanted.abort();
+  assert.equal((await query(embedded.address, "select 1")).length, 1);
+});
+
+test("whether a data directory holds a database is known without making one", async (t) => {
+  const dataDir = path.join(tempDir(t), "data");
+  assert.equal(hasCluster(dataDir), false);
+  assert.ok(!fs.existsSync(dataDir));
+  await start(t, dataDir);
+  assert.equal(hasCluster(dataDir), true);
+});
+
+test("a data directory that cannot be made is refused in a sentence that names it", async (t) => {
+  const file = path.join(tempDir(t), "file");
+  fs.writeFileSync(file, "");
+  const impossible = [path.join(file, "data"), `/tmp/${"d".repeat(300)}`];
+  // Node's own recursive mkdir never comes back from there.
+  if (process.platform === "linux") impossible.push("/proc/tidings/data");
+  for (const dataDir of impossible) {
+    await assert.rejects(
+      startEmbedded(optionsFor(dataDir)),
+      (error) =>
+        error instanceof StartupError && error.message.startsWith(`DATA_DIR ${dataDir} cannot be used`),
+    );
+  }
 });

@@ -1,12 +1,14 @@
+import fs from "node:fs";
 import type { DbAddress } from "../lib/db.ts";
+import { errorCodeOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { type Account, chooseAccount, runsAsRoot } from "./account.ts";
+import { chooseAccount, runsAsRoot } from "./account.ts";
 import { findPackage, prepareBinaries } from "./binaries.ts";
 import { databaseName, databaseUser, ensureCluster } from "./cluster.ts";
 import { type DataDirChoice, chooseDataDir, systemDir } from "./data-dir.ts";
 import { ensureDatabase } from "./database.ts";
-import { prepareDirectories } from "./directories.ts";
-import { layoutOf, socketPort } from "./layout.ts";
+import { prepareDirectories, usable } from "./directories.ts";
+import { clusterDir, layoutOf, socketPort } from "./layout.ts";
 import { canonicalPath, lookOnDisk } from "./reach.ts";
 import type { Site } from "./site.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -21,6 +23,8 @@ export type EmbeddedOptions = {
   readonly onProgress?: (step: string) => void;
   /** Further settings of PostgreSQL, for tests. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Gives the start up: what is under way is ended, and its reason thrown. Without effect once it is started. */
+  readonly signal?: AbortSignal;
 };
 
 /** A PostgreSQL of the server's own: kept running, and gone when this process is, however it ends. */
@@ -41,10 +45,10 @@ export type Sources = { readonly packageRoot?: string; readonly copies?: string 
  */
 export async function startEmbedded(options: EmbeddedOptions, sources: Sources = {}): Promise<Embedded> {
   const progress = options.onProgress ?? (() => undefined);
-  const dataDir = canonicalPath(options.dataDir);
+  const dataDir = usable(options.dataDir, () => canonicalPath(options.dataDir));
   const packageRoot = sources.packageRoot ?? findPackage();
-  const account = runsAsRoot() ? chooseAccount(dataDir, options.user) : undefined;
-  const settings = options.settings ?? {};
+  const account = runsAsRoot() ? usable(dataDir, () => chooseAccount(dataDir, options.user)) : undefined;
+  const { settings = {}, signal } = options;
   const layout = layoutOf(dataDir);
   prepareDirectories(layout, account);
   const copies = sources.copies ?? (account === undefined ? dataDir : systemDir);
@@ -53,6 +57,7 @@ export async function startEmbedded(options: EmbeddedOptions, sources: Sources =
     account,
     durable: settings["fsync"] !== "off",
     onMissing: () => progress("creating the database cluster"),
+    ...(signal === undefined ? {} : { signal }),
   });
 
   const address: DbAddress = {
@@ -64,13 +69,7 @@ export async function startEmbedded(options: EmbeddedOptions, sources: Sources =
   const log = options.log.child({ room: "embedded" });
   const site: Site = { layout, binaries, account, settings, address, log, progress };
   const supervisor = new Supervisor(site);
-  await supervisor.start();
-  try {
-    await ensureDatabase(address);
-  } catch (error) {
-    await supervisor.stop();
-    throw error;
-  }
+  await startSupervised(supervisor, address, signal);
   return {
     address,
     pid: () => supervisor.pid,
@@ -79,10 +78,43 @@ export async function startEmbedded(options: EmbeddedOptions, sources: Sources =
   };
 }
 
+/** Starts PostgreSQL and makes the database in it; when that fails or is given up, nothing is left running. */
+async function startSupervised(
+  supervisor: Supervisor,
+  address: DbAddress,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const giveUp = (): void => void supervisor.stop();
+  signal?.addEventListener("abort", giveUp, { once: true });
+  try {
+    signal?.throwIfAborted();
+    await supervisor.start();
+    signal?.throwIfAborted();
+    await ensureDatabase(address, signal);
+    signal?.throwIfAborted();
+  } catch (error) {
+    await supervisor.stop();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+  }
+}
+
+/**
+ * Whether a data directory holds a database. True also where this process may not look: the start tells that better.
+ */
+export function hasCluster(dataDir: string): boolean {
+  try {
+    return fs.readdirSync(clusterDir(dataDir)).length > 0;
+  } catch (error) {
+    return !["ENOENT", "ENOTDIR"].includes(errorCodeOf(error) ?? "");
+  }
+}
+
 export type DataDirRequest = {
   /** Absolute. */
   readonly dataDir: string;
-  /** DATA_DIR is not set. */
+  /** It is the one that holds unless DATA_DIR says otherwise. */
   readonly isDefault: boolean;
   /** EMBEDDED_USER. */
   readonly user: string | undefined;
@@ -95,12 +127,11 @@ export type DataDirRequest = {
  */
 export function resolveDataDir(request: DataDirRequest): DataDirChoice {
   if (!runsAsRoot()) return { dataDir: request.dataDir };
-  const dataDir = canonicalPath(request.dataDir);
-  const account: Account = chooseAccount(dataDir, request.user);
-  const choice = chooseDataDir(
-    { dataDir, isDefault: request.isDefault, cwd: process.cwd() },
-    account,
-    lookOnDisk,
-  );
-  return choice.dataDir === dataDir ? { dataDir: request.dataDir } : choice;
+  const { isDefault, user } = request;
+  return usable(request.dataDir, () => {
+    const dataDir = canonicalPath(request.dataDir);
+    const account = chooseAccount(dataDir, user);
+    const choice = chooseDataDir({ dataDir, isDefault, cwd: process.cwd() }, account, lookOnDisk);
+    return choice.dataDir === dataDir ? { dataDir: request.dataDir } : choice;
+  });
 }

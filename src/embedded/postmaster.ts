@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { pause } from "../lib/backoff.ts";
 import { StartupError, errorCodeOf } from "../lib/errors.ts";
 import { leashHolder } from "./leash.ts";
 import { describeProcess } from "./processes.ts";
 import { bringDown } from "./shutdown.ts";
-import { pause } from "./wait.ts";
 
 /** What a postmaster says of itself in `postmaster.pid`. Only PostgreSQL ever writes or removes that file. */
 export type PostmasterFile = { readonly pid: number; readonly status: string };

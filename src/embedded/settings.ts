@@ -11,7 +11,9 @@ export function serverSettings(layout: Layout): Record<string, string> {
     shared_buffers: "128MB",
     max_wal_size: "2GB",
     checkpoint_timeout: "15min",
-    wal_compression: "pglz",
+    // pglz, the only method in these binaries, takes a seventh more of the database's CPU after a checkpoint to save 6 %
+    // of the WAL.
+    wal_compression: "off",
     // A message's text reaches the database as part of a statement or of a row, and must not reach a log: neither
     // the statement that failed nor the DETAIL and CONTEXT of its error are written.
     log_min_messages: "warning",

@@ -1,12 +1,13 @@
-import { foreignSystem, programEnv } from "./binaries.ts";
-import { makePrivateDir } from "./directories.ts";
+import { pause } from "../lib/backoff.ts";
+import { makePrivateDir, removeFarSocketDir } from "./directories.ts";
 import { type Exit, type Leash, startOnLeash } from "./leash.ts";
 import { readPostmasterFile, stopOrphan } from "./postmaster.ts";
+import { foreignSystem, programEnv } from "./program.ts";
 import { serverArguments } from "./settings.ts";
+import { settlesWithin } from "./settles-within.ts";
 import { bringDown } from "./shutdown.ts";
 import type { Running, Site } from "./site.ts";
 import { type StartFailure, type StartLog, openStartLog } from "./start-log.ts";
-import { pause, settlesWithin } from "./wait.ts";
 
 /** A start after a crash first works through the write-ahead log, up to `max_wal_size` of it. */
 const readyTimeoutMs = 600_000;
@@ -50,7 +51,10 @@ async function startLogged(
   void leash.postgres.then((value) => {
     pid = value;
   });
-  const stop = (): Promise<void> => stopLeash(leash, site.layout.cluster);
+  const stop = async (): Promise<void> => {
+    await stopLeash(leash, site.layout.cluster);
+    removeFarSocketDir(site.layout);
+  };
   try {
     const ready = await untilReady(site, { pid: () => pid, signal, hasEnded: () => exit !== undefined });
     if (ready && pid !== undefined) return { pid, adopted: false, ended: leash.ended, stop };

@@ -1,6 +1,6 @@
+import { pause } from "../lib/backoff.ts";
 import { acquire } from "./acquire.ts";
 import type { Running, Site } from "./site.ts";
-import { pause } from "./wait.ts";
 
 const restartFirstMs = 100;
 const restartMaxMs = 5_000;

@@ -5,7 +5,7 @@ import { uuidv7 } from "../../protocol/ids.ts";
 import { limits } from "../../protocol/limits.ts";
 import { AppError } from "../lib/errors.ts";
 import { checkEntries } from "./check-entries.ts";
-import { type JsonText, type NewEntry, jsonText } from "./eventlog.ts";
+import { type JsonText, type NewEntry, jsonText, redactedData } from "./eventlog.ts";
 
 function entry(overrides: Partial<NewEntry> = {}): NewEntry {
   const whole = { id: uuidv7(), topic: "room/1", type: "test.happened", actor: "system", data: jsonText({}) };
@@ -81,6 +81,11 @@ test("data is measured in bytes of UTF-8, exactly", () => {
       unit,
     );
   }
+});
+
+test("data is not the text by which erased entries are known", () => {
+  assert.equal(refusedField([entry(), entry({ data: redactedData })]), "/1/data");
+  assert.equal(refusedField([entry({ data: jsonText({ redacted: false }) })]), undefined);
 });
 
 test("an id is a UUID in lower case", () => {

@@ -1,7 +1,7 @@
 import { isUuid } from "../../protocol/ids.ts";
 import { limits } from "../../protocol/limits.ts";
 import { AppError } from "../lib/errors.ts";
-import type { NewEntry } from "./eventlog.ts";
+import { type NewEntry, redactedData } from "./eventlog.ts";
 
 /** Control characters end a batch's columns inside the PostgreSQL driver, so no key may hold one. */
 // oxlint-disable-next-line no-control-regex
@@ -19,6 +19,8 @@ export function checkEntries(entries: readonly NewEntry[]): void {
     if (entry.trace !== undefined) checkKey(index, "trace", entry.trace, limits.topicLength);
     // A UTF-16 unit is at most 3 bytes of UTF-8: only texts near the limit are measured exactly.
     const { data } = entry;
+    // Readers know erased entries by this text: an entry that held it would reach no consumer.
+    if (data === redactedData) refuse(`/${index}/data`, "is what the data of erased entries is replaced by");
     if (data.length * 3 > limits.entryDataBytes && Buffer.byteLength(data) > limits.entryDataBytes) {
       refuse(`/${index}/data`, `is larger than ${limits.entryDataBytes} bytes`);
     }

@@ -1,4 +1,4 @@
-import { type Queryable, isSchemaFault, isTransientDbError } from "../lib/db.ts";
+import type { Queryable } from "../lib/db.ts";
 
 /** A move of one partition's checkpoint, valid only for the owner of this epoch. */
 export type CheckpointMove = {
@@ -18,8 +18,9 @@ export class FencedError extends Error {
 }
 
 /**
- * Moves checkpoints by compare-and-set on epoch and old value, last in the transaction of the effects.
- * Throws `FencedError` unless every one of them was still this owner's.
+ * Moves checkpoints by compare-and-set on epoch and old value, last in the transaction of the effects: while it is
+ * locked, the row's lease cannot be renewed. Rows are locked in the order of partitions, as everywhere, so nothing
+ * deadlocks. Throws `FencedError` unless every one of them was still this owner's.
  */
 export async function moveCheckpoints(
   tx: Queryable,
@@ -27,8 +28,12 @@ export async function moveCheckpoints(
   moves: readonly CheckpointMove[],
 ): Promise<void> {
   const { rowCount } = await tx.query(
-    `update eventlog_group g set checkpoint = m.checkpoint_to
-       from unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[]) m(part, epoch, checkpoint_from, checkpoint_to)
+    `with locked as materialized (
+       select part from eventlog_group where group_name = $1 and part = any($2::smallint[]) order by part for no key update
+     )
+     update eventlog_group g set checkpoint = m.checkpoint_to
+       from locked join unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[])
+                     m(part, epoch, checkpoint_from, checkpoint_to) using (part)
       where g.group_name = $1 and g.part = m.part and g.epoch = m.epoch and g.checkpoint = m.checkpoint_from`,
     [
       group,
@@ -42,7 +47,10 @@ export async function moveCheckpoints(
   if (rowCount !== moves.length) throw new FencedError(group);
 }
 
-/** Locks one partition's row for its owner until the transaction ends. Throws `FencedError` for anybody else. */
+/**
+ * Locks one partition's row for its owner until the transaction ends, last in it: see `moveCheckpoints`. Throws
+ * `FencedError` for anybody else.
+ */
 export async function holdPartition(
   tx: Queryable,
   group: string,
@@ -53,9 +61,4 @@ export async function holdPartition(
     [group, owned.partition, owned.epoch],
   );
   if (rowCount !== 1) throw new FencedError(group);
-}
-
-/** Whether a handler's error speaks against the entry: not a lost partition, a database in trouble, or a wrong schema. */
-export function isEntrysFault(error: unknown): boolean {
-  return !(error instanceof FencedError) && !isTransientDbError(error) && !isSchemaFault(error);
 }

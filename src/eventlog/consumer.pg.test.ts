@@ -1,10 +1,13 @@
 import { openTestDatabase, testLog } from "../../test/harness.ts";
 import { systemClock } from "../lib/clock.ts";
+import { testFailuresContract } from "./consumer-failures.contract.ts";
+import { testLimitsContract } from "./consumer-limits.contract.ts";
 import { testConsumerContract } from "./consumer.contract.ts";
+import type { ConsumersUnderTest } from "./consumer.fixture.ts";
 import { MemoryEventLog } from "./memory.ts";
 import { openPostgresEventLog } from "./postgres.ts";
 
-testConsumerContract("postgres", async () => {
+async function openPostgres(): Promise<ConsumersUnderTest> {
   const db = await openTestDatabase();
   const log = await openPostgresEventLog(db, {
     partitions: 16,
@@ -16,14 +19,23 @@ testConsumerContract("postgres", async () => {
     log: testLog,
   });
   return { log, db, expireAll: () => log.maintain() };
-});
+}
 
-// A log outside the database, checkpoints inside: the shape of the Kafka driver.
-testConsumerContract("memory", async () => {
+/** A log outside the database, checkpoints inside: the shape of the Kafka driver. */
+async function openMemory(): Promise<ConsumersUnderTest> {
   const db = await openTestDatabase();
   const log = new MemoryEventLog({ partitions: 16, clock: systemClock });
   const expireAll = async (): Promise<void> => {
     for (const [partition, head] of (await log.heads()).entries()) log.expire(partition, head);
   };
   return { log, db, expireAll };
-});
+}
+
+for (const [driver, open] of [
+  ["postgres", openPostgres],
+  ["memory", openMemory],
+] as const) {
+  testConsumerContract(driver, open);
+  testFailuresContract(driver, open);
+  testLimitsContract(driver, open);
+}

@@ -27,9 +27,16 @@ export type Consumer = {
   /** Attempts at an entry before it becomes a dead letter. */
   readonly attemptsMax: number;
   /**
-   * Handles entries, in log order per topic, from one or several partitions. Effects through `tx` commit together
-   * with the checkpoint. Throwing rolls all of it back: a transient database error is retried without limit,
-   * anything else makes the runtime look for the failing entry by halving the batch.
+   * How long one call of `handle` may take, milliseconds; `handleMaxMs` of `runner-handle.ts` unless given. One that
+   * takes longer is rolled back and counts as failed. Nothing else of the group is handled meanwhile.
    */
-  handle(entries: readonly Entry[], tx: Tx): Promise<void>;
+  readonly handleMaxMs?: number;
+  /**
+   * Handles entries, in log order per topic, from one or several partitions. Effects through `tx` commit together
+   * with the checkpoint. Throwing rolls all of it back, and what was thrown says what follows (`runner-faults.ts`): a
+   * database that is away is waited for without limit; after anything else the failing entry is looked for by halving
+   * the batch, though when it took too long, only after some attempts at the whole. The signal is aborted when the call
+   * has been given up: nothing it does through `tx` counts any more, and it should end.
+   */
+  handle(entries: readonly Entry[], tx: Tx, signal: AbortSignal): Promise<void>;
 };

@@ -82,6 +82,15 @@ export async function showDeadLetter(db: Db, id: number): Promise<DeadLetterDeta
   return { ...toDeadLetter(row), data: row.data };
 }
 
+/** Tells the owners of the partitions of `changed` that what is parked there has changed. */
+const tellOwners = `locked as materialized (
+       select group_name, part from eventlog_group
+        where (group_name, part) in (select group_name, part from changed) order by group_name, part for no key update
+     ), told as (
+       update eventlog_group g set parked_changes = parked_changes + 1
+         from locked where g.group_name = locked.group_name and g.part = locked.part
+     )`;
+
 /**
  * Makes dead letters due again, with all their attempts; the owner of their partition takes them up within a second,
  * in log order within a topic, those that wait behind them after them. Resolves with how many there were.
@@ -92,20 +101,28 @@ export async function retryDeadLetters(
 ): Promise<number> {
   const id = which !== "all" && "id" in which ? which.id : undefined;
   const group = which !== "all" && "group" in which ? which.group : undefined;
-  const { rowCount } = await db.query(
-    `update eventlog_parked set state = 'parked', attempts = 0, next_at = now()
-      where state = 'dead' and ($1::bigint is null or id = $1) and ($2::text is null or group_name = $2)`,
+  const { rows } = await db.query<{ retried: number }>(
+    `with changed as (
+       update eventlog_parked set state = 'parked', attempts = 0, next_at = now()
+        where state = 'dead' and ($1::bigint is null or id = $1) and ($2::text is null or group_name = $2)
+       returning group_name, part
+     ), ${tellOwners}
+     select count(*) as retried from changed`,
     [id ?? null, group ?? null],
   );
-  if (rowCount === 0 && id !== undefined)
+  const retried = rows[0]?.retried ?? 0;
+  if (retried === 0 && id !== undefined)
     throw new AppError("not_found", { detail: `there is no dead letter ${id}` });
-  return rowCount;
+  return retried;
 }
 
 /** Gives a dead letter up for good; those that wait behind it go on. Throws `not_found`. */
 export async function dropDeadLetter(db: Db, id: number): Promise<DeadLetter> {
   const { rows } = await db.query<DeadLetterRow>(
-    `delete from eventlog_parked d where d.state = 'dead' and d.id = $1 returning ${columns}`,
+    `with changed as (
+       delete from eventlog_parked d where d.state = 'dead' and d.id = $1 returning d.part, ${columns}
+     ), ${tellOwners}
+     select * from changed`,
     [id],
   );
   const row = rows[0];

@@ -12,12 +12,15 @@ import {
   type NewEntry,
   type PartitionGrowth,
   PositionExpiredError,
+  type RedactedData,
   jsonText,
+  parseData,
   redactedData,
   redactedType,
 } from "./eventlog.ts";
 import { partitionOf } from "./murmur2.ts";
 import { parsePosition } from "./position.ts";
+import { redactIdsMax } from "./redaction.ts";
 
 /** What the suite needs of a driver: a fresh log, the database its transactions run on, and a way to age entries. */
 export type LogUnderTest = {
@@ -204,6 +207,43 @@ export function testEventLogContract(driver: string, open: () => Promise<LogUnde
     assert.equal(rest.length, 0);
   });
 
+  test(`${driver}: the data of a redacted id does not come back, however late and often it is appended again`, async () => {
+    const { log, db, expireAll } = await open();
+    log.onGrowth(() => undefined);
+    const [secret, early] = [newEntry("room/1", "secret"), newEntry("room/2", "secret")];
+    await log.append([secret]);
+    await log.redact([secret.id, early.id], "erasure");
+    await expireAll();
+    // One by one, as a follower does who is never far behind.
+    const texts = async (): Promise<readonly string[]> => {
+      const entries = (await readAll(log, 1)).filter(({ type }) => type !== redactedType);
+      return [...new Set(entries.map(({ data }) => data))].sort();
+    };
+    await log.append([newEntry("room/1", "open"), newEntry("room/2", "open")]);
+    assert.deepEqual(await texts(), ['"open"']);
+    await log.append([secret, newEntry("room/1", "open"), early]);
+    assert.deepEqual(await texts(), ['"open"', redactedData]);
+    await db.transaction((tx) => log.appendIn(tx, [secret, early]));
+    assert.deepEqual(await texts(), ['"open"', redactedData]);
+    assert.equal(await log.redact([secret.id, early.id], "erasure"), 0);
+  });
+
+  test(`${driver}: one redaction erases more entries of a topic than a notice names`, async () => {
+    const { log } = await open();
+    const entries = Array.from({ length: redactIdsMax + 1 }, (_, i) => newEntry("room/1", i));
+    await log.append(entries);
+    const ids = entries.map(({ id }) => id);
+    assert.equal(await log.redact([...ids, ...ids], "erasure"), redactIdsMax + 1);
+    const [redacted, notices] = Object.values(
+      Object.groupBy(await readAll(log, 2_000), ({ type }) => String(type === redactedType)),
+    );
+    assert.ok(redacted?.every(({ data }) => data === redactedData));
+    assert.deepEqual(
+      notices?.map((notice) => parseData<RedactedData>(notice).entry_ids.length),
+      [redactIdsMax, 1],
+    );
+  });
+
   test(`${driver}: retention that outruns a reader is an explicit error, and the rest can still be read`, async () => {
     const { log, expireAll } = await open();
     await log.append([newEntry("room/1", "old"), newEntry("room/1", "old too")]);
@@ -226,6 +266,7 @@ export function testEventLogContract(driver: string, open: () => Promise<LogUnde
     ["a type of 101 characters", { ...newEntry("room/1"), type: "x".repeat(limits.entryTypeLength + 1) }],
     ["an id that is no UUID", newEntry("room/1", {}, "1")],
     ["data of one byte too many", newEntry("room/1", "x".repeat(limits.entryDataBytes - 1))],
+    ["data that looks like a tombstone", { ...newEntry("room/1"), data: redactedData }],
     ["data too large only in bytes", newEntry("room/1", "я".repeat(limits.entryDataBytes / 2))],
   ];
   for (const [what, entry] of limitCases) {

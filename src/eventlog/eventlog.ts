@@ -9,7 +9,7 @@ import type { Tx } from "../lib/db.ts";
  * 3. Within a partition positions only grow (gaps are possible); a reader never sees n and later something below n.
  * 4. Per topic: if A was acknowledged before B was sent, everyone sees A before B.
  * 5. `appendIn(tx, entries)`: in the log if and only if `tx` commits, in commit order per topic.
- * 8. Entries are immutable but for `redact`.
+ * 8. Entries are immutable but for `redact`, and what was redacted does not come back.
  * 9. Retention may outrun a reader: it then gets `PositionExpiredError`, never silence.
  * (Points 6 and 7, groups and failing entries, are the consumer runtime's: `runner.ts`.)
  */
@@ -21,9 +21,10 @@ export type EventLog = {
   /**
    * Appends up to `limits.appendEntries` entries and resolves with their positions, in order, when all are durable.
    * Not atomic: entries of different partitions may become visible at different moments.
-   * An entry whose id the log already holds (in the dedupe window, `capabilities.dedupeWindow`) is not stored again;
-   * its position is that of the first.
-   * Throws `AppError` `invalid_body` for an entry that breaks a limit (nothing is stored), `overloaded` when the
+   * An entry whose id the same partition already holds (in the dedupe window, `capabilities.dedupeWindow`) is not stored
+   * again; its position is that of the first. So a caller that repeats an id repeats its topic too.
+   * Of an id that was redacted, at any time, at most a tombstone is stored, whatever the data.
+   * Throws `AppError` `invalid_body` for an entry that breaks a limit or whose data is the tombstone (nothing is stored), `overloaded` when the
    * bounded queue is full (nothing is stored), `unavailable` when durability could not be confirmed in time (unknown).
    */
   append(entries: readonly NewEntry[]): Promise<readonly Position[]>;
@@ -55,8 +56,9 @@ export type EventLog = {
 
   /**
    * Replaces the data of entries by a tombstone (`redactedData`), wherever copies of them lie in the log's own tables,
-   * and appends an entry `eventlog.redacted` per topic that names them. Unknown ids are ignored; repeating is harmless.
-   * Resolves with the number of entries changed.
+   * and appends entries `eventlog.redacted` to each topic that name them. The ids are remembered for ever, also those
+   * that are not in the log (any more): their data does not come back with a repetition. Not atomic for more than
+   * `redactIdsMax` ids; repeating is harmless. Resolves with the number of entries changed.
    */
   redact(ids: readonly string[], reason: string): Promise<number>;
 
@@ -142,7 +144,7 @@ export function parseData<T>(entry: Pick<Entry, "data">): T {
   return JSON.parse(entry.data) as T;
 }
 
-/** What the data of a redacted entry is replaced by. */
+/** What the data of a redacted entry is replaced by. No entry is appended with it, so that nothing else looks like it. */
 export const redactedData = jsonText({ redacted: true });
 export const redactedType = "eventlog.redacted";
 

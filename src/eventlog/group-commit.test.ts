@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mock, test } from "node:test";
+import { mock, test as nodeTest } from "node:test";
 import fc from "fast-check";
 import { uuidv7 } from "../../protocol/ids.ts";
 import { limits } from "../../protocol/limits.ts";
@@ -21,8 +21,17 @@ const poison = "test.poison";
 /** No less than the pause between two looks at the deadlines. */
 const sweepMs = 100;
 
-// Sweepers run when a test says so; a test that fails leaves none behind that would keep the process alive.
-mock.timers.enable({ apis: ["setInterval"] });
+/**
+ * Sweepers run when a test says so; one that fails leaves none behind that would keep the process alive. Only while it
+ * runs: other files share the process, and what they load must find the real timers.
+ */
+function test(name: string, body: () => Promise<void>): void {
+  nodeTest(name, async (t) => {
+    mock.timers.enable({ apis: ["setInterval"] });
+    t.after(() => mock.timers.reset());
+    await body();
+  });
+}
 
 /** A topic is the number of its partition. */
 function append(group: GroupCommit, entries: readonly NewEntry[]): Promise<readonly number[]> {

@@ -16,6 +16,10 @@ export type GrowthOptions = {
   readonly notify: boolean;
   /** Tells this process's own notices from those of others. */
   readonly node: string;
+  /** The log may not be what it was: see `Growth.startAnew`. */
+  readonly onPastChanged: () => void;
+  /** The log's generation, as the database has it now. */
+  readonly onGeneration: (generation: number) => void;
 };
 
 /**
@@ -42,13 +46,20 @@ export class Growth {
       // Polls and notices may be on their way at the same time.
       pipeline: true,
       statementTimeoutMs: 5_000,
-      ...(options.notify ? { onConnect: (client: Client) => this.#listen(client) } : {}),
+      onConnect: async (client: Client) => {
+        this.startAnew();
+        if (options.notify) await this.#listen(client);
+      },
     });
   }
 
-  /** The highest offset that this process has heard of; 0 if none. */
-  known(partition: number): number {
-    return this.#known.get(partition) ?? 0;
+  /**
+   * Forgets the heads that were heard of. A database that failed over or was restored may have lost the newest entries:
+   * what comes in their place lies at offsets that were heard of before and is news all the same.
+   */
+  startAnew(): void {
+    this.#known.clear();
+    this.#options.onPastChanged();
   }
 
   subscribe(listener: (growth: readonly PartitionGrowth[]) => void): () => void {
@@ -78,7 +89,7 @@ export class Growth {
   }
 
   #emit(growth: readonly PartitionGrowth[]): void {
-    const news = growth.filter(({ partition, head }) => head > this.known(partition));
+    const news = growth.filter(({ partition, head }) => head > (this.#known.get(partition) ?? 0));
     if (news.length === 0) return;
     for (const { partition, head } of news) this.#known.set(partition, head);
     for (const listener of this.#listeners) listener(news);
@@ -121,10 +132,16 @@ export class Growth {
   async #poll(): Promise<void> {
     const before = new Map(this.#known);
     try {
-      const { rows } = await this.#session.query<{ part: number; head: number }>({
+      const { rows } = await this.#session.query<{ part: number; head: number; generation: number }>({
         name: "growth_poll",
-        text: "select part, next_offset - 1 as head from eventlog_partition",
+        text: "select part, next_offset - 1 as head, generation from eventlog_partition, eventlog_meta",
       });
+      // What was heard of before the question was committed by then, and a commit that stays is in the answer.
+      if (rows.some(({ part, head }) => head < (before.get(part) ?? 0))) {
+        this.#options.log.warn("the log has lost entries: its database was failed over or restored");
+        this.startAnew();
+      }
+      if (rows[0] !== undefined) this.#options.onGeneration(rows[0].generation);
       this.#emit(rows.map(({ part, head }) => ({ partition: part, head })));
     } catch (error) {
       this.#options.log.debug({ err: error }, "growth poll failed");

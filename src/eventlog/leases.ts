@@ -7,6 +7,8 @@ import type { Queryable } from "../lib/db.ts";
  *
  * A lease that was given before the database last started is void: an embedded database never outlives its server,
  * so after a crash nobody waits for a dead owner, and a live one only has to claim again.
+ *
+ * Statements that change several rows lock them by group and partition, as those of the checkpoints do: none deadlocks.
  */
 export const leaseS = 10;
 export const renewEveryMs = 3_000;
@@ -33,37 +35,48 @@ function toLease(row: LeaseRow): Lease {
   return { group: row.group_name, partition: row.part, epoch: row.epoch, checkpoint: row.checkpoint };
 }
 
-/** Marks the node as alive; resolves with the number of members that are. */
-export async function beat(db: Queryable, node: string): Promise<number> {
+/** Marks the node as alive; resolves with the number of members that are and know the group, for each of its groups. */
+export async function beat(
+  db: Queryable,
+  { node, groups }: { readonly node: string; readonly groups: readonly string[] },
+): Promise<readonly number[]> {
   const { rows } = await db.query<{ members: number }>(
     `with me as (
-       insert into eventlog_member (node) values ($1) on conflict (node) do update set seen_at = now() returning 1
+       insert into eventlog_member (node, groups) values ($1, $3)
+       on conflict (node) do update set seen_at = now(), groups = excluded.groups
      ), gone as (
        delete from eventlog_member where seen_at < now() - interval '1 hour' and node <> $1
      )
-     select (select count(*) from eventlog_member
-              where node <> $1 and seen_at > now() - make_interval(secs => $2)
-                and seen_at > pg_postmaster_start_time())::int + 1 as members`,
-    [node, memberSeenS],
+     select (select count(*) from eventlog_member m
+              where m.node <> $1 and m.seen_at > now() - make_interval(secs => $2)
+                and m.seen_at > pg_postmaster_start_time() and g.group_name = any(m.groups)) + 1 as members
+       from unnest($3::text[]) with ordinality g(group_name, n) order by g.n`,
+    [node, memberSeenS, groups],
   );
-  return rows[0]?.members ?? 1;
+  return rows.map(({ members }) => members);
 }
 
 /** Renews what the node holds; resolves with it. What is missing from the answer was lost to another. */
 export async function renewLeases(db: Queryable, node: string): Promise<readonly Lease[]> {
   const { rows } = await db.query<LeaseRow>(
-    `update eventlog_group set lease_until = now() + make_interval(secs => $2), leased_at = now()
-      where owner = $1 and ${valid}
-     returning group_name, part, epoch, checkpoint`,
+    `with mine as materialized (
+       select group_name, part from eventlog_group where owner = $1 and ${valid} order by group_name, part for no key update
+     )
+     update eventlog_group g set lease_until = now() + make_interval(secs => $2), leased_at = now()
+       from mine where g.group_name = mine.group_name and g.part = mine.part and g.owner = $1
+     returning g.group_name, g.part, g.epoch, g.checkpoint`,
     [node, leaseS],
   );
   return rows.map(toLease);
 }
 
-/** Claims free partitions of the groups, so that the node holds up to `share` of each group. Resolves with the new ones. */
+/** How many partitions of a group a node may hold. */
+export type Share = { readonly group: string; readonly share: number };
+
+/** Claims free partitions, so that the node holds up to its share of each group. Resolves with the new ones. */
 export async function claimLeases(
   db: Queryable,
-  claim: { readonly node: string; readonly groups: readonly string[]; readonly share: number },
+  { node, shares }: { readonly node: string; readonly shares: readonly Share[] },
 ): Promise<readonly Lease[]> {
   const { rows } = await db.query<LeaseRow>(
     `with free as materialized (
@@ -74,17 +87,29 @@ export async function claimLeases(
        select group_name, count(*)::int as held from eventlog_group
         where group_name = any($2::text[]) and owner = $1 and ${valid} group by group_name
      ), ranked as (
-       select f.group_name, f.part, row_number() over (partition by f.group_name order by f.part) + coalesce(h.held, 0) as rank
-         from free f left join held h using (group_name)
+       select f.group_name, f.part, s.share,
+              row_number() over (partition by f.group_name order by f.part) + coalesce(h.held, 0) as rank
+         from free f join unnest($2::text[], $3::int[]) s(group_name, share) using (group_name)
+         left join held h using (group_name)
      )
      update eventlog_group g
         set owner = $1, epoch = g.epoch + 1, leased_at = now(), lease_until = now() + make_interval(secs => $4)
        from ranked r
-      where g.group_name = r.group_name and g.part = r.part and r.rank <= $3
+      where g.group_name = r.group_name and g.part = r.part and r.rank <= r.share
      returning g.group_name, g.part, g.epoch, g.checkpoint`,
-    [claim.node, claim.groups, claim.share, leaseS],
+    [node, shares.map(({ group }) => group), shares.map(({ share }) => share), leaseS],
   );
   return rows.map(toLease);
+}
+
+/** Whether any of the groups has a partition that nobody holds; a claim passes over those that a batch has locked. */
+export async function hasFreePartitions(db: Queryable, groups: readonly string[]): Promise<boolean> {
+  const { rows } = await db.query<{ free: boolean }>(
+    `select exists (select from eventlog_group
+                     where group_name = any($1::text[]) and not (${valid} and owner is not null)) as free`,
+    [groups],
+  );
+  return rows[0]?.free ?? false;
 }
 
 /** Gives partitions back, so that others need not wait for the lease to end. Harmless for what is no longer held. */
@@ -94,9 +119,13 @@ export async function releaseLeases(
   leases: readonly Pick<Lease, "group" | "partition" | "epoch">[],
 ): Promise<void> {
   await db.query(
-    `update eventlog_group g set owner = null, lease_until = '-infinity'
-       from unnest($2::text[], $3::smallint[], $4::bigint[]) r(group_name, part, epoch)
-      where g.group_name = r.group_name and g.part = r.part and g.epoch = r.epoch and g.owner = $1`,
+    `with mine as materialized (
+       select g.group_name, g.part from eventlog_group g
+         join unnest($2::text[], $3::smallint[], $4::bigint[]) r(group_name, part, epoch) using (group_name, part, epoch)
+        where g.owner = $1 order by g.group_name, g.part for no key update of g
+     )
+     update eventlog_group g set owner = null, lease_until = '-infinity'
+       from mine where g.group_name = mine.group_name and g.part = mine.part and g.owner = $1`,
     [
       node,
       leases.map(({ group }) => group),
@@ -106,9 +135,18 @@ export async function releaseLeases(
   );
 }
 
-/** Forgets the node, so that its share goes to the others at once. */
+/** Gives everything back and forgets the node, so that its share goes to the others at once. */
 export async function leave(db: Queryable, node: string): Promise<void> {
-  await db.query("delete from eventlog_member where node = $1", [node]);
+  await db.query(
+    `with mine as materialized (
+       select group_name, part from eventlog_group where owner = $1 order by group_name, part for no key update
+     ), released as (
+       update eventlog_group g set owner = null, lease_until = '-infinity'
+         from mine where g.group_name = mine.group_name and g.part = mine.part and g.owner = $1
+     )
+     delete from eventlog_member where node = $1`,
+    [node],
+  );
 }
 
 /** Creates the checkpoints that a group lacks. `after` gives the offset per partition to start behind. */

@@ -1,4 +1,3 @@
-import { uuidv7 } from "../../protocol/ids.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Tx } from "../lib/db.ts";
 import { checkEntries } from "./check-entries.ts";
@@ -10,14 +9,13 @@ import {
   type PartitionGrowth,
   type Position,
   PositionExpiredError,
-  type RedactedData,
   type ReadResult,
-  jsonText,
   redactedData,
   redactedType,
 } from "./eventlog.ts";
 import { partitionOf } from "./murmur2.ts";
 import { formatPosition } from "./position.ts";
+import { noticesOf, partsToRedact } from "./redaction.ts";
 
 /**
  * The log in the memory of one process: for tests, and as the shape of a log that lies outside the database (its
@@ -29,6 +27,7 @@ export class MemoryEventLog implements EventLog {
   readonly #clock: Clock;
   readonly #partitions: { entries: Entry[]; tail: number; head: number }[];
   readonly #places = new Map<string, { partition: number; offset: number }>();
+  readonly #redacted = new Set<string>();
   readonly #listeners = new Set<(growth: readonly PartitionGrowth[]) => void>();
 
   constructor(options: { readonly partitions: number; readonly clock: Clock }) {
@@ -79,27 +78,13 @@ export class MemoryEventLog implements EventLog {
   }
 
   redact(ids: readonly string[], reason: string): Promise<number> {
-    const byTopic = new Map<string, string[]>();
-    for (const id of ids) {
-      const place = this.#places.get(id);
-      if (place === undefined) continue;
-      const { entries, tail } = this.#partition(place.partition);
-      const index = place.offset - tail - 1;
-      const entry = entries[index];
-      if (entry === undefined || entry.data === redactedData || entry.type === redactedType) continue;
-      entries[index] = { ...entry, data: redactedData };
-      byTopic.set(entry.topic, [...(byTopic.get(entry.topic) ?? []), id]);
+    let changed = 0;
+    for (const part of partsToRedact(ids)) {
+      const erased = part.map((id) => this.#erase(id)).filter((entry) => entry !== undefined);
+      this.#store(noticesOf(erased, reason));
+      changed += erased.length;
     }
-    this.#store(
-      [...byTopic].map(([topic, entryIds]) => ({
-        id: uuidv7(),
-        topic,
-        type: redactedType,
-        actor: "system",
-        data: jsonText({ entry_ids: entryIds, reason } satisfies RedactedData),
-      })),
-    );
-    return Promise.resolve([...byTopic.values()].reduce((sum, found) => sum + found.length, 0));
+    return Promise.resolve(changed);
   }
 
   /** Removes a partition's entries up to an offset, as retention does. */
@@ -122,6 +107,19 @@ export class MemoryEventLog implements EventLog {
     return Promise.resolve();
   }
 
+  /** Answers the entry as it was; undefined where nothing was to be erased. */
+  #erase(id: string): Entry | undefined {
+    this.#redacted.add(id);
+    const place = this.#places.get(id);
+    if (place === undefined) return undefined;
+    const { entries, tail } = this.#partition(place.partition);
+    const index = place.offset - tail - 1;
+    const entry = entries[index];
+    if (entry === undefined || entry.data === redactedData || entry.type === redactedType) return undefined;
+    entries[index] = { ...entry, data: redactedData };
+    return entry;
+  }
+
   #partition(number: number): { entries: Entry[]; tail: number; head: number } {
     const found = this.#partitions[number];
     if (found === undefined) throw new RangeError(`the log has no partition ${number}`);
@@ -136,7 +134,8 @@ export class MemoryEventLog implements EventLog {
       if (known?.partition === partition) return formatPosition({ generation: 1, ...known });
       const place = this.#partition(partition);
       const offset = ++place.head;
-      place.entries.push({ ...entry, partition, offset, time: this.#clock.now(), trace: entry.trace });
+      const data = this.#redacted.has(entry.id) ? redactedData : entry.data;
+      place.entries.push({ ...entry, data, partition, offset, time: this.#clock.now(), trace: entry.trace });
       this.#places.set(entry.id, { partition, offset });
       heads.set(partition, offset);
       return formatPosition({ generation: 1, partition, offset });

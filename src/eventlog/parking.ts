@@ -8,9 +8,10 @@ import { type EntryRow, toEntry } from "./postgres-read.ts";
  * in a transaction that is fenced by its epoch.
  */
 
-/** Delay before attempt n + 1 of a parked entry. */
-export const retryRule = { baseMs: 100, factor: 4, maxMs: 60_000 } as const;
-/** Parked entries of one group beyond which its partitions stop rather than park more. */
+/**
+ * Waiting entries of one partition of a group, dead letters not counted, from which on it is read no further: copying
+ * the log is not what the stage is for. One batch more may already be on its way here.
+ */
 export const parkedMax = 100_000;
 /** Longest stored error, in UTF-16 units. */
 const errorLengthMax = 2_000;
@@ -58,64 +59,78 @@ export async function park(
   );
 }
 
-/** Topics of these partitions that have waiting entries; later ones must be parked behind them. */
-export async function parkedTopics(
+export type WaitingTopic = {
+  readonly partition: number;
+  readonly topic: string;
+  readonly waiting: number;
+  /** Dead letters; 0 unless they hold their topic. */
+  readonly dead: number;
+  /** Milliseconds until its first entry may be tried; infinite when that one is dead. */
+  readonly dueInMs: number;
+};
+
+/**
+ * The topics of these partitions of which entries wait; later ones must be parked behind them. Under `deadHold` a dead
+ * letter in front holds its topic. Reads all that is parked there, so it is for taking over, not for every look.
+ */
+export async function waitingTopics(
   db: Queryable,
   group: string,
   scope: { readonly partitions: readonly number[]; readonly deadHold: boolean },
-): Promise<ReadonlySet<string>> {
-  const { rows } = await db.query<{ topic: string }>(
-    `select distinct topic from eventlog_parked
-      where group_name = $1 and part = any($2::smallint[]) and (state = 'parked' or $3)`,
-    [group, scope.partitions, scope.deadHold],
+): Promise<readonly WaitingTopic[]> {
+  type TopicRow = { part: number; topic: string; waiting: number; dead: number; due_in_ms: number };
+  const { rows } = await db.query<TopicRow>(
+    `select t.part, t.topic, t.waiting, t.total - t.waiting as dead,
+            case first.state when 'dead' then 'infinity'
+                 else (extract(epoch from first.next_at - now()) * 1000)::float8 end as due_in_ms
+       from (select part, topic, min(entry_offset) as first_offset, count(*) as total,
+                    count(*) filter (where state = 'parked') as waiting
+               from eventlog_parked
+              where group_name = $1 and part = any($2::smallint[]) and ${held(scope.deadHold)}
+              group by part, topic) t
+       join eventlog_parked first
+         on first.group_name = $1 and first.part = t.part and first.entry_offset = t.first_offset`,
+    [group, scope.partitions],
   );
-  return new Set(rows.map(({ topic }) => topic));
+  return rows.map((row) => ({
+    partition: row.part,
+    topic: row.topic,
+    waiting: row.waiting,
+    dead: row.dead,
+    dueInMs: row.due_in_ms,
+  }));
 }
 
-export async function countParked(db: Queryable, group: string): Promise<number> {
-  const { rows } = await db.query<{ count: number }>(
-    "select count(*) from eventlog_parked where group_name = $1",
-    [group],
-  );
-  return rows[0]?.count ?? 0;
-}
-
-export type DueTopic = { readonly partition: number; readonly topic: string };
-
-/** Topics whose first waiting entry may be tried now. Under `deadHold` a dead entry in front holds the topic. */
-export async function dueTopics(
-  db: Queryable,
-  group: string,
-  scope: { readonly partitions: readonly number[]; readonly deadHold: boolean; readonly limit: number },
-): Promise<readonly DueTopic[]> {
-  const { rows } = await db.query<{ part: number; topic: string }>(
-    `select part, topic from (
-       select distinct on (part, topic) part, topic, state, next_at from eventlog_parked
-        where group_name = $1 and part = any($2::smallint[]) and (state = 'parked' or $3)
-        order by part, topic, entry_offset) first
-      where state = 'parked' and next_at <= now() limit $4`,
-    [group, scope.partitions, scope.deadHold, scope.limit],
-  );
-  return rows.map(({ part, topic }) => ({ partition: part, topic }));
+/** The condition on rows that hold their topic; text instead of a parameter, so that a partial index is used. */
+function held(deadHold: boolean): string {
+  return deadHold ? "true" : "state = 'parked'";
 }
 
 /** The first waiting entries of a topic in log order, up to a dead one where `deadHold`. */
 export async function parkedEntries(
   tx: Queryable,
   group: string,
-  scope: DueTopic & { readonly deadHold: boolean; readonly limit: number },
+  scope: {
+    readonly partition: number;
+    readonly topic: string;
+    readonly deadHold: boolean;
+    readonly limit: number;
+  },
 ): Promise<readonly ParkedEntry[]> {
-  const { rows } = await tx.query<EntryRow & { parked_id: number; attempts: number }>(
-    `select id as parked_id, attempts, entry_id as id, part, entry_offset, topic, type,
+  const { rows } = await tx.query<EntryRow & { parked_id: number; attempts: number; state: string }>(
+    `select id as parked_id, attempts, state, entry_id as id, part, entry_offset, topic, type,
             (extract(epoch from time) * 1000)::float8 as time_ms, actor, data, trace
-       from eventlog_parked p
-      where group_name = $1 and part = $2 and topic = $3 and state = 'parked'
-        and not ($4 and exists (select from eventlog_parked d where d.group_name = $1 and d.topic = $3 and d.part = $2
-                                   and d.state = 'dead' and d.entry_offset < p.entry_offset))
-      order by entry_offset limit $5`,
-    [group, scope.partition, scope.topic, scope.deadHold, scope.limit],
+       from eventlog_parked
+      where group_name = $1 and part = $2 and topic = $3 and ${held(scope.deadHold)}
+      order by entry_offset limit $4`,
+    [group, scope.partition, scope.topic, scope.limit],
   );
-  return rows.map((row) => ({ id: row.parked_id, attempts: row.attempts, entry: toEntry(row) }));
+  const dead = rows.findIndex(({ state }) => state === "dead");
+  return (dead === -1 ? rows : rows.slice(0, dead)).map((row) => ({
+    id: row.parked_id,
+    attempts: row.attempts,
+    entry: toEntry(row),
+  }));
 }
 
 export async function unpark(tx: Queryable, ids: readonly number[]): Promise<void> {
@@ -125,7 +140,9 @@ export async function unpark(tx: Queryable, ids: readonly number[]): Promise<voi
 /** Notes another failed attempt; the last one makes the entry a dead letter. */
 export async function noteFailure(tx: Queryable, id: number, failure: Failure): Promise<void> {
   await tx.query(
-    `update eventlog_parked set attempts = $2, error = $3, state = $4, next_at = now() + make_interval(secs => $5::float8 / 1000)
+    `update eventlog_parked
+        set attempts = $2, error = case when data::text = $6 then null else $3 end, state = $4,
+            next_at = now() + make_interval(secs => $5::float8 / 1000)
       where id = $1`,
     [
       id,
@@ -133,22 +150,31 @@ export async function noteFailure(tx: Queryable, id: number, failure: Failure): 
       failure.error.slice(0, errorLengthMax),
       failure.dead ? "dead" : "parked",
       failure.delayMs,
+      redactedData,
     ],
   );
 }
 
-/** Groups that have entries in the retry stage. */
-export async function groupsWithParked(db: Queryable): Promise<ReadonlySet<string>> {
-  const { rows } = await db.query<{ group_name: string }>(
-    "select distinct group_name from eventlog_parked where state = 'parked'",
+/** Replaces the data of parked copies, in every group, and what was noted of them: an error may quote the data. */
+export async function redactParked(tx: Queryable, entryIds: readonly string[]): Promise<void> {
+  await tx.query(
+    "update eventlog_parked set data = $2::json, error = null where entry_id = any($1::uuid[])",
+    [entryIds, redactedData],
   );
-  return new Set(rows.map(({ group_name }) => group_name));
 }
 
-/** Replaces the data of parked copies, in every group. */
-export async function redactParked(tx: Queryable, entryIds: readonly string[]): Promise<void> {
-  await tx.query("update eventlog_parked set data = $2::json where entry_id = any($1::uuid[])", [
-    entryIds,
-    redactedData,
-  ]);
+/** How often persons have retried or dropped dead letters of the partitions that the node owns. */
+export async function parkedChanges(
+  db: Queryable,
+  node: string,
+): Promise<readonly { readonly group: string; readonly partition: number; readonly changes: number }[]> {
+  const { rows } = await db.query<{ group_name: string; part: number; parked_changes: number }>(
+    "select group_name, part, parked_changes from eventlog_group where owner = $1",
+    [node],
+  );
+  return rows.map((row) => ({
+    group: row.group_name,
+    partition: row.part,
+    changes: row.parked_changes,
+  }));
 }

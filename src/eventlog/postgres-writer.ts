@@ -1,20 +1,14 @@
 import { AppError, errorCodeOf } from "../lib/errors.ts";
 import { backoffMs, pause } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
-import { type DbAddress, type Queryable, isTransientDbError } from "../lib/db.ts";
+import { type DbAddress, type Queryable, isDbLimitError, isTransientDbError } from "../lib/db.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Session } from "../lib/session.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { PartitionGrowth } from "./eventlog.ts";
 import type { QueuedEntry } from "./group-commit.ts";
-import {
-  type AppendItem,
-  type AppendRow,
-  type AppendStatement,
-  appendNew,
-  appendOnce,
-  appendParameters,
-} from "./postgres-append.ts";
+import { type AppendItem, type AppendStatement, append, appendNew, appendOnce } from "./postgres-append.ts";
+import type { KnownLog } from "./postgres-known.ts";
 
 export type InsertedBatch = {
   /** Where each entry lies, in the order of the batch. */
@@ -22,6 +16,8 @@ export type InsertedBatch = {
   readonly heads: readonly PartitionGrowth[];
   /** Entries that were new. */
   readonly inserted: number;
+  /** Whether the log may hold something else than what was given: ids that were redacted got tombstones. */
+  readonly tombstones: boolean;
   /** Unix milliseconds. */
   readonly time: number;
 };
@@ -32,6 +28,9 @@ export type BatchWriterOptions = {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics?: Pick<Metrics, "appendedEntries" | "appendDuration" | "appendBatchEntries">;
+  readonly known: KnownLog;
+  /** A connection was opened: what is known of the log may be of a past that a failover has taken back. */
+  readonly onConnect: () => void;
 };
 
 const statementTimeoutMs = 10_000;
@@ -57,13 +56,21 @@ export class BatchWriter {
     this.#onInserted = onInserted;
     this.#sessions = Array.from(
       { length: options.writers },
-      (_, lane) => new Session(address, { name: `writer ${lane}`, log: options.log, statementTimeoutMs }),
+      (_, lane) =>
+        new Session(address, {
+          name: `writer ${lane}`,
+          log: options.log,
+          statementTimeoutMs,
+          onConnect: options.onConnect,
+        }),
     );
   }
 
   /**
-   * Repeats a batch whose fate is unknown until it is known: ids make the repetition harmless. Entries whose callers
-   * have given up are left out of repetitions; when nobody waits any more, it ends.
+   * Repeats a batch whose fate is unknown until it is known: ids make the repetition harmless. So it does with one that
+   * ran into a limit: that is a lock held by somebody, or the machine's memory, hardly ever what the batch holds, and
+   * halving would only multiply the waiting. Entries whose callers have given up are left out of repetitions; when
+   * nobody waits any more, it ends.
    */
   async commit(batch: readonly QueuedEntry[], lane: number): Promise<readonly number[]> {
     const session = this.#sessions[lane];
@@ -77,7 +84,7 @@ export class BatchWriter {
         const byItem = new Map(waiting.map((item, i) => [item, offsets[i]]));
         return batch.map((item) => byItem.get(item) ?? 0);
       } catch (error) {
-        if (!isTransientDbError(error)) throw error;
+        if (!isTransientDbError(error) && !isDbLimitError(error)) throw error;
         this.#options.log.warn(
           { err: error, attempt, entries: waiting.length },
           "append failed, trying again",
@@ -101,11 +108,14 @@ export class BatchWriter {
     const time = this.#options.clock.now();
     const wary = repeated || startedAt - this.#repeatedAt < repetitionsMs;
     const queryable = asQueryable(session);
+    const { known } = this.#options;
+    const insert = (statement: AppendStatement): Promise<InsertedBatch> =>
+      insertEntries(queryable, items, { time, statement, known });
     const batch = wary
-      ? await insertEntries(queryable, items, time, appendOnce)
-      : await insertEntries(queryable, items, time, appendNew).catch((error: unknown) => {
+      ? await insert(appendOnce)
+      : await insert(appendNew).catch((error: unknown) => {
           if (errorCodeOf(error) !== uniqueViolation) throw error;
-          return insertEntries(queryable, items, time, appendOnce);
+          return insert(appendOnce);
         });
     if (batch.inserted < items.length) this.#repeatedAt = startedAt;
     this.#onInserted(items, batch);
@@ -120,21 +130,17 @@ export class BatchWriter {
 export async function insertEntries(
   queryable: Queryable,
   items: readonly AppendItem[],
-  time: number,
-  { name, text }: AppendStatement,
+  how: { readonly time: number; readonly statement: AppendStatement; readonly known: KnownLog },
 ): Promise<InsertedBatch> {
-  const { values, indexes } = appendParameters(items, time);
-  const { rows } = await queryable.query<AppendRow>(text, values, { name });
-  const bases = new Map(rows.map(({ part, base }) => [part, base]));
-  const inserted = rows[0]?.inserted ?? 0;
-  const assigned = items.map(({ partition }, i) => (bases.get(partition) ?? 0) + (indexes[i] ?? 0));
+  const { assigned, inserted, tombstones } = await append(queryable, items, how);
   const heads = new Map<number, number>();
   for (const [i, { partition }] of items.entries()) heads.set(partition, assigned[i] ?? 0);
   return {
     offsets: inserted === items.length ? assigned : await firstOffsets(queryable, items),
     heads: [...heads].map(([partition, head]) => ({ partition, head })),
     inserted,
-    time,
+    tombstones,
+    time: how.time,
   };
 }
 

@@ -1,6 +1,6 @@
 import { uuidv7 } from "../../protocol/ids.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { Db, Tx } from "../lib/db.ts";
+import { type Db, type Tx, isLockTimeout } from "../lib/db.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Session } from "../lib/session.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -19,11 +19,13 @@ import { Growth } from "./growth.ts";
 import { partitionOf } from "./murmur2.ts";
 import { formatPosition } from "./position.ts";
 import { appendOnce } from "./postgres-append.ts";
+import { KnownLog } from "./postgres-known.ts";
 import { readEntries, tailOffsets } from "./postgres-read.ts";
-import { redactEntries } from "./postgres-redact.ts";
+import { redactEntries, rememberRedacted } from "./postgres-redact.ts";
 import { BatchWriter, type InsertedBatch, insertEntries } from "./postgres-writer.ts";
-import { RecentEntries } from "./recent.ts";
-import { type SegmentRules, dropSegments, openSegmentIfDue } from "./segments.ts";
+import { type RecentBounds, RecentEntries } from "./recent.ts";
+import { partsToRedact } from "./redaction.ts";
+import { type SegmentRules, dropForgottenTables, dropSegments, openSegmentIfDue } from "./segments.ts";
 
 export type PostgresEventLogOptions = {
   readonly partitions: number;
@@ -38,8 +40,13 @@ export type PostgresEventLogOptions = {
 
 /** Writers with a connection each; a partition always goes through the same one. */
 const writers = 2;
-const recentEntriesMax = 2_048;
-const recentBytesMax = 2 * 1_048_576;
+const recentBounds: RecentBounds = {
+  entriesMax: 2_048,
+  bytesMax: 2 * 1_048_576,
+  totalBytesMax: 32 * 1_048_576,
+};
+/** How long housekeeping waits for a lock before it gives way until the next time, milliseconds: shorter than a deadlock. */
+const housekeepingLockMs = 500;
 
 /** Opens the log in a migrated database; the first one to do so fixes the number of partitions. */
 export async function openPostgresEventLog(
@@ -85,13 +92,16 @@ export class PostgresEventLog implements EventLog {
     dedupeWindow: "the segment being written, and for an hour after a rotation the one before it",
   };
   readonly #db: Db;
-  readonly #generation: number;
+  #generation: number;
+  /** Who listens for growth: nobody else reads what was just appended. */
+  #followers = 0;
   readonly #options: PostgresEventLogOptions;
   readonly #writer: BatchWriter;
   readonly #reader: Session;
   readonly #commit: GroupCommit;
   readonly #growth: Growth;
-  readonly #recent = new RecentEntries({ entriesMax: recentEntriesMax, bytesMax: recentBytesMax });
+  readonly #recent = new RecentEntries(recentBounds);
+  readonly #known = new KnownLog();
 
   constructor(db: Db, meta: Meta, options: PostgresEventLogOptions) {
     const { log } = options;
@@ -99,11 +109,22 @@ export class PostgresEventLog implements EventLog {
     this.#db = db;
     this.#generation = meta.generation;
     this.#options = options;
-    this.#writer = new BatchWriter(db.address, { ...options, writers }, (items, batch) =>
-      this.#inserted(items, batch),
-    );
-    this.#reader = new Session(db.address, { name: "reader", log, pipeline: true });
-    this.#growth = new Growth({ address: db.address, log, notify: options.notify, node: uuidv7() });
+    const onConnect = (): void => this.#growth.startAnew();
+    const writerOptions = { ...options, writers, known: this.#known, onConnect };
+    this.#writer = new BatchWriter(db.address, writerOptions, (items, batch) => this.#inserted(items, batch));
+    this.#reader = new Session(db.address, { name: "reader", log, pipeline: true, onConnect });
+    this.#growth = new Growth({
+      address: db.address,
+      log,
+      notify: options.notify,
+      node: uuidv7(),
+      onPastChanged: () => this.#recent.clear(),
+      onGeneration: (generation) => {
+        if (generation === this.#generation) return;
+        this.#generation = generation;
+        this.#growth.startAnew();
+      },
+    });
     this.#growth.subscribe((growth) => {
       for (const { partition, head } of growth) this.#recent.outgrown(partition, head);
     });
@@ -129,7 +150,11 @@ export class PostgresEventLog implements EventLog {
     checkEntries(entries);
     if (entries.length === 0) return;
     const items = entries.map((entry) => ({ entry, partition: this.#partitionOf(entry.topic) }));
-    const { heads } = await insertEntries(tx, items, this.#options.clock.now(), appendOnce);
+    const { heads } = await insertEntries(tx, items, {
+      time: this.#options.clock.now(),
+      statement: appendOnce,
+      known: this.#known,
+    });
     tx.afterCommit(() => this.#growth.appended(heads));
   }
 
@@ -151,16 +176,29 @@ export class PostgresEventLog implements EventLog {
   }
 
   onGrowth(listener: (growth: readonly PartitionGrowth[]) => void): () => void {
-    return this.#growth.subscribe(listener);
+    const unsubscribe = this.#growth.subscribe(listener);
+    this.#followers++;
+    let ended = false;
+    return () => {
+      if (ended) return;
+      ended = true;
+      unsubscribe();
+      if (--this.#followers === 0) this.#recent.clear();
+    };
   }
 
   async redact(ids: readonly string[], reason: string): Promise<number> {
-    const changed = await this.#db.transaction(async (tx) => {
-      const notices = await redactEntries(tx, ids, reason);
-      await this.appendIn(tx, notices.entries);
-      return notices.changed;
-    });
-    this.#recent.clear();
+    let changed = 0;
+    for (const part of partsToRedact(ids)) {
+      // In a transaction of its own, first: from its commit on, nobody appends the data again.
+      await this.#db.transaction((tx) => rememberRedacted(tx, part));
+      changed += await this.#db.transaction(async (tx) => {
+        const notices = await redactEntries(tx, part, reason);
+        await this.appendIn(tx, notices.entries);
+        return notices.changed;
+      });
+      this.#recent.clear();
+    }
     return changed;
   }
 
@@ -169,13 +207,25 @@ export class PostgresEventLog implements EventLog {
   }
 
   async maintain(): Promise<void> {
+    const { log } = this.#options;
+    try {
+      await this.#db.unhurried(housekeepingLockMs, (db) => this.#maintainOn(db));
+    } catch (error) {
+      if (!isLockTimeout(error)) throw error;
+      log.warn("housekeeping of the log gave way to others; it goes on the next time");
+    }
+  }
+
+  async #maintainOn(db: Db): Promise<void> {
     const { clock, log, retention } = this.#options;
-    const opened = await openSegmentIfDue(this.#db, retention);
+    const opened = await openSegmentIfDue(db, retention);
     if (opened !== undefined) log.info({ segment: opened }, "segment opened");
-    const dropped = await dropSegments(this.#db, { ...retention, now: clock.now() });
-    if (dropped.length === 0) return;
-    this.#recent.clear();
-    log.info({ segments: dropped }, "segments dropped");
+    const dropped = await dropSegments(db, { ...retention, now: clock.now() });
+    if (dropped.length > 0) {
+      this.#recent.clear();
+      log.info({ segments: dropped }, "segments dropped");
+    }
+    await dropForgottenTables(db);
   }
 
   async close(): Promise<void> {
@@ -192,9 +242,11 @@ export class PostgresEventLog implements EventLog {
     return formatPosition({ generation: this.#generation, partition, offset });
   }
 
-  #inserted(items: readonly QueuedEntry[], { offsets, heads, inserted, time }: InsertedBatch): void {
-    if (inserted === items.length) this.#remember(items, offsets, time);
-    else for (const { partition } of heads) this.#recent.clear(partition);
+  #inserted(items: readonly QueuedEntry[], batch: InsertedBatch): void {
+    const { offsets, heads, inserted, tombstones, time } = batch;
+    if (inserted < items.length || tombstones)
+      for (const { partition } of heads) this.#recent.clear(partition);
+    else if (this.#followers > 0) this.#remember(items, offsets, time);
     this.#growth.appended(heads);
   }
 

@@ -8,7 +8,7 @@ import { type Entry, jsonText } from "./eventlog.ts";
 import { RecentEntries } from "./recent.ts";
 
 const partitions = 2;
-const bounds = { entriesMax: 12, bytesMax: 20_000 };
+const bounds = { entriesMax: 12, bytesMax: 20_000, totalBytesMax: 40_000 };
 
 function entry(partition: number, offset: number, dataLength = 0): Entry {
   return {
@@ -130,7 +130,7 @@ test("whatever is added, cleared or appended by others, an answer is exactly wha
 });
 
 test("the newest entries up to the bound are at hand, the one before them is not", () => {
-  const recent = new RecentEntries({ entriesMax: 100, bytesMax: 1_000_000 });
+  const recent = new RecentEntries({ entriesMax: 100, bytesMax: 1_000_000, totalBytesMax: 1_000_000 });
   for (let offset = 1; offset <= 1_000; offset++) recent.add(0, [entry(0, offset)]);
   assert.equal(recent.read(0, 900, 1_000)?.length, 100);
   assert.equal(recent.read(0, 899, 1_000), undefined);
@@ -138,7 +138,7 @@ test("the newest entries up to the bound are at hand, the one before them is not
 });
 
 test("an entry that is larger than the bound is not kept, and the next one is", () => {
-  const recent = new RecentEntries({ entriesMax: 100, bytesMax: 10_000 });
+  const recent = new RecentEntries({ entriesMax: 100, bytesMax: 10_000, totalBytesMax: 1_000_000 });
   recent.add(0, [entry(0, 1), entry(0, 2, 20_000)]);
   assert.equal(recent.read(0, 0, 10), undefined);
   assert.equal(recent.read(0, 1, 10), undefined);
@@ -149,10 +149,25 @@ test("an entry that is larger than the bound is not kept, and the next one is", 
   );
 });
 
+test("beyond the bound for all partitions, those that were appended to the longest time ago are forgotten", () => {
+  const entryBytes = jsonText("x".repeat(1_000)).length * 2 + 400;
+  const recent = new RecentEntries({ entriesMax: 10, bytesMax: 10_000, totalBytesMax: 3 * entryBytes });
+  const kept = (): number[] => [0, 1, 2, 3].filter((each) => recent.read(each, 0, 1) !== undefined);
+  for (const each of [0, 1, 2]) recent.add(each, [entry(each, 1, 1_000)]);
+  assert.deepEqual(kept(), [0, 1, 2]);
+  recent.add(3, [entry(3, 1, 1_000)]);
+  assert.deepEqual(kept(), [1, 2, 3]);
+  recent.clear(2);
+  recent.add(1, [entry(1, 2, 1_000)]);
+  assert.deepEqual(kept(), [1, 3]);
+  recent.add(2, [entry(2, 1, 1_000)]);
+  assert.deepEqual(kept(), [1, 2]);
+});
+
 test("what the bounds push out is let go of", async () => {
   v8.setFlagsFromString("--expose-gc");
   const collect = vm.runInNewContext("gc") as () => void;
-  const recent = new RecentEntries({ entriesMax: 1_000, bytesMax: 20_000 });
+  const recent = new RecentEntries({ entriesMax: 1_000, bytesMax: 20_000, totalBytesMax: 1_000_000 });
   const added = Array.from({ length: 200 }, (_, i) => {
     const one = entry(0, i + 1, 1_000);
     recent.add(0, [one]);

@@ -1,18 +1,26 @@
 import type { Entry } from "./eventlog.ts";
 
+export type RecentBounds = {
+  /** Entries of one partition. */
+  readonly entriesMax: number;
+  /** Bytes of one partition's entries. */
+  readonly bytesMax: number;
+  /** Bytes of all partitions' entries: beyond them go the partitions that were appended to the longest time ago. */
+  readonly totalBytesMax: number;
+};
+
 /**
  * The newest entries of each partition that this process appended itself, so that readers in the same process need
  * not ask the database for what just passed through. A ring without holes: whatever would leave one empties it.
  */
 export class RecentEntries {
+  /** The one that was appended to last comes last. */
   readonly #rings = new Map<number, Ring>();
-  readonly #entriesMax: number;
-  readonly #bytesMax: number;
+  readonly #bounds: RecentBounds;
+  #bytes = 0;
 
-  /** Bounds per partition. */
-  constructor(options: { readonly entriesMax: number; readonly bytesMax: number }) {
-    this.#entriesMax = options.entriesMax;
-    this.#bytesMax = options.bytesMax;
+  constructor(bounds: RecentBounds) {
+    this.#bounds = bounds;
   }
 
   /** Adds entries of one partition that lie in the log without a hole from `entries[0].offset` on. */
@@ -20,9 +28,9 @@ export class RecentEntries {
     const first = entries[0];
     if (first === undefined) return;
     let ring = this.#rings.get(partition);
+    this.clear(partition);
     if (ring === undefined || ring.end + 1 !== first.offset) {
       ring = { start: first.offset, end: first.offset - 1, bytes: 0, entries: [], head: 0 };
-      this.#rings.set(partition, ring);
     }
     for (const entry of entries) {
       ring.entries.push(entry);
@@ -30,6 +38,12 @@ export class RecentEntries {
       ring.end = entry.offset;
     }
     this.#trim(ring);
+    this.#rings.set(partition, ring);
+    this.#bytes += ring.bytes;
+    for (const other of this.#rings.keys()) {
+      if (this.#bytes <= this.#bounds.totalBytesMax || other === partition) break;
+      this.clear(other);
+    }
   }
 
   /**
@@ -49,17 +63,20 @@ export class RecentEntries {
    */
   outgrown(partition: number, head: number): void {
     const ring = this.#rings.get(partition);
-    if (ring !== undefined && ring.end < head) this.#rings.delete(partition);
+    if (ring !== undefined && ring.end < head) this.clear(partition);
   }
 
   /** Forgets a partition, or all: what lies in the log may no longer be what was kept here. */
   clear(partition?: number): void {
-    if (partition === undefined) this.#rings.clear();
-    else this.#rings.delete(partition);
+    for (const each of partition === undefined ? [...this.#rings.keys()] : [partition]) {
+      this.#bytes -= this.#rings.get(each)?.bytes ?? 0;
+      this.#rings.delete(each);
+    }
   }
 
   #trim(ring: Ring): void {
-    while (ring.end - ring.start + 1 > this.#entriesMax || ring.bytes > this.#bytesMax) {
+    const { entriesMax, bytesMax } = this.#bounds;
+    while (ring.end - ring.start + 1 > entriesMax || ring.bytes > bytesMax) {
       const oldest = ring.entries[ring.head];
       if (oldest === undefined) break;
       ring.bytes -= oldest.data.length * 2 + entryOverheadBytes;

@@ -65,7 +65,7 @@ async function openSegment(db: Db): Promise<number> {
   return next;
 }
 
-/** Drops the closed segments that retention no longer wants; resolves with their numbers. */
+/** Forgets the closed segments that retention no longer wants; resolves with their numbers. Their tables are left. */
 export async function dropSegments(
   db: Db,
   retention: Pick<SegmentRules, "keepMs" | "keepMaxMs"> & { readonly now: number },
@@ -87,20 +87,21 @@ export async function dropSegments(
   // Readers look segments up in this table: once the row is gone, the entries are, whatever becomes of the table.
   for (const { segment } of rows)
     await db.query("delete from eventlog_segment where segment = $1", [segment]);
-  await dropForgottenTables(db);
   return rows.map(({ segment }) => segment);
 }
 
 /**
  * Detaches and drops the tables of segments that are no longer listed. CONCURRENTLY, so that neither appends nor
- * reads wait; what a crash between two of the steps has left is finished the next time.
+ * reads wait; what a crash or a lock between two of the steps has left is finished the next time, and first: while one
+ * detachment is pending, PostgreSQL begins no other.
  */
-async function dropForgottenTables(db: Db): Promise<void> {
+export async function dropForgottenTables(db: Db): Promise<void> {
   const { rows } = await db.query<{ name: string; attached: boolean; pending: boolean }>(
     `select c.relname as name, i.inhrelid is not null as attached, coalesce(i.inhdetachpending, false) as pending
        from pg_class c left join pg_inherits i on i.inhrelid = c.oid
       where c.relkind = 'r' and c.relnamespace = current_schema()::regnamespace and c.relname ~ '^eventlog_entry_[0-9]+$'
-        and substring(c.relname from '[0-9]+$')::int < (select min(segment) from eventlog_segment)`,
+        and substring(c.relname from '[0-9]+$')::int < (select min(segment) from eventlog_segment)
+      order by pending desc, c.oid`,
   );
   for (const { name, attached, pending } of rows) {
     if (attached) {

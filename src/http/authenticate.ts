@@ -1,16 +1,19 @@
 import type { IncomingMessage } from "node:http";
 import { type Actor, hasScope } from "../access/actor.ts";
+import { isDevelopmentKey, requireDevelopmentPlace } from "../access/development.ts";
 import type { Route } from "../deps.ts";
 import { AppError, type ErrorDetails } from "../lib/errors.ts";
+import type { InboundRequest } from "./inbound.ts";
 
 /** The one credential of a request, if there is one. Other schemes of `Authorization` are not ours to read. */
-export function credentialOf({ headers, rawHeaders }: IncomingMessage): string | undefined {
+export function credentialOf({ headers }: Pick<IncomingMessage, "headers">): string | undefined {
   const bearer = bearerOf(headers.authorization);
   const apiKey = headers["x-api-key"];
-  if (bearer !== undefined && countAuthorization(rawHeaders) > 1) throw ambiguous();
+  // Several headers of one name arrive joined by commas, and no credential has one.
+  if (bearer?.includes(",") === true) throw ambiguous();
   if (apiKey === undefined) return bearer;
-  // Several X-Api-Key headers arrive joined by commas: one credential that nobody has.
-  if (typeof apiKey !== "string" || (bearer !== undefined && bearer !== apiKey)) throw ambiguous();
+  if (typeof apiKey !== "string" || apiKey.includes(",") || (bearer !== undefined && bearer !== apiKey))
+    throw ambiguous();
   return apiKey;
 }
 
@@ -18,6 +21,14 @@ export function credentialOf({ headers, rawHeaders }: IncomingMessage): string |
 export function requireScope(actor: Actor, scope: Route["scope"]): void {
   if (scope === "self" || scope === "open" || hasScope(actor, scope)) return;
   throw new AppError("forbidden", { detail: `the scope ${scope} is needed` });
+}
+
+/** Refuses the server's own key where it is not good. */
+export function requirePlace(actor: Actor, request: InboundRequest, host: string): void {
+  if (!isDevelopmentKey(actor)) return;
+  const { address, headers } = request;
+  const forwarded = headers["x-forwarded-for"] !== undefined || headers["forwarded"] !== undefined;
+  requireDevelopmentPlace({ host, address, forwarded });
 }
 
 export const credentialMissing: ErrorDetails = {
@@ -33,14 +44,4 @@ const scheme = "bearer ";
 function bearerOf(header: string | undefined): string | undefined {
   if (header === undefined || header.slice(0, scheme.length).toLowerCase() !== scheme) return undefined;
   return header.slice(scheme.length).trim();
-}
-
-/** Node keeps the first of several `Authorization` headers and drops the others without a word. */
-function countAuthorization(rawHeaders: readonly string[]): number {
-  let count = 0;
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i];
-    if (name?.length === 13 && name.toLowerCase() === "authorization") count++;
-  }
-  return count;
 }

@@ -48,11 +48,11 @@ test("JSON arrives parsed, and as bytes and text where the route authenticates i
 test("a body that is not JSON is refused with the place and without its text", async () => {
   await using server = await startTestServer({ routes: [echo] });
   const broken: Record<string, RegExp | undefined> = {
-    '{"secret":1,}': /character 12 \(line 1, column 13\)/,
+    '{"secret":1,}': /character 13 \(line 1, column 13\)/,
     '{"secret":': /ends before/,
     secret: undefined,
-    '{"a":1}secret': /character 7/,
-    '"secret\n"': /character 7/,
+    '{"a":1}secret': /character 8/,
+    '"secret\n"': /character 8/,
     "﻿{}": undefined,
   };
   for (const [text, place] of Object.entries(broken)) {

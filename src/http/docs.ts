@@ -3,7 +3,8 @@ import fastifySwaggerUi from "@fastify/swagger-ui";
 import type { Route } from "../deps.ts";
 import type { HttpApp } from "./app.ts";
 import { type GuardContext, createGuard } from "./guard.ts";
-import { type OpenApiDocument, components, documentErrors } from "./openapi.ts";
+import { components } from "./openapi.ts";
+import { type OpenApiDocument, completeDocument } from "./openapi-answers.ts";
 import { version } from "./version.ts";
 
 const documentPath = "/openapi.json";
@@ -36,6 +37,7 @@ export async function collectDocument(app: HttpApp, routes: readonly Route[]): P
         version,
         description: "Messaging and notifications on one durable event log. Errors are RFC 9457 problems.",
       },
+      servers: [{ url: "/", description: "this server" }],
       components,
     },
     // 3.1 has `const`; turning it into one-element enums is for 3.0.
@@ -43,7 +45,7 @@ export async function collectDocument(app: HttpApp, routes: readonly Route[]): P
     transformObject: (document) => {
       if (!("openapiObject" in document)) throw new Error("the document is made as OpenAPI 3");
       // The plugin's types know the document only as deeply optional; ours names the parts that are changed.
-      return documentErrors(
+      return completeDocument(
         document.openapiObject as OpenApiDocument,
         routes,
       ) as typeof document.openapiObject;

@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../../protocol/errors.ts";
-import { isTransientDbError } from "../lib/db.ts";
+import { isDbLimitError, isTransientDbError } from "../lib/db-faults.ts";
 import { AppError, type ErrorDetails, errorCodeOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { HttpReply, HttpRequest } from "./app.ts";
@@ -13,7 +13,8 @@ export function refusalOf(error: unknown): Refusal {
   if (error instanceof AppError) return error;
   const known = frameworkRefusals[errorCodeOf(error) ?? ""];
   if (known !== undefined) return known;
-  if (isTransientDbError(error)) return { code: "unavailable", details: { retryAfterS: 1, cause: error } };
+  if (isTransientDbError(error) || isDbLimitError(error))
+    return { code: "unavailable", details: { retryAfterS: 1, cause: error } };
   return { code: refusalByStatus(error) ?? "internal", details: { cause: error } };
 }
 
@@ -81,6 +82,8 @@ export function createErrorHandler(
       );
       warnedMs = nowMs;
       suppressed = 0;
+    } else {
+      log.debug({ ...fields, code }, "request refused");
     }
   }
 

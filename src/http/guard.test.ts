@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Actor } from "../access/actor.ts";
 import type { RouteRequest } from "../deps.ts";
 import { AppError } from "../lib/errors.ts";
 import { createRateHeaders } from "../lib/token-bucket.ts";
@@ -143,6 +144,87 @@ test("a module's own limit joins the address's in the same headers", async () =>
   const response = await postJson(`${server.url}/thing`, {});
   assert.equal(response.headers.get("ratelimit"), '"ip";r=1;t=1, "source";r=4;t=1');
   assert.equal(response.headers.get("ratelimit-policy"), '"ip";q=2;w=2, "source";q=5;w=5');
+});
+
+test("the development key works for this machine alone, and for nobody once the server listens beyond it", async () => {
+  const authenticate = async (credential: string): Promise<Actor> => ({
+    kind: "key",
+    id: 1,
+    name: credential,
+    scopes: new Set(["admin"]),
+    sourceId: undefined,
+  });
+  const options = { routes: [scoped], authenticate };
+  const send = async (url: string, key: string, headers: Record<string, string> = {}) => {
+    const response = await postJson(`${url}/thing`, {}, { "x-api-key": key, ...headers });
+    return [response.status, (await problemOf(response)).detail ?? ""] as const;
+  };
+  const elsewhere = { "x-forwarded-for": "203.0.113.9" };
+  {
+    await using server = await startTestServer(options);
+    assert.equal((await send(server.url, "development"))[0], 200);
+    for (const headers of [elsewhere, { forwarded: "for=203.0.113.9" }]) {
+      const [status, detail] = await send(server.url, "development", headers);
+      assert.equal(status, 401);
+      assert.match(detail, /the development key works only on the server's own machine/);
+      assert.equal((await send(server.url, "another", headers))[0], 200);
+    }
+  }
+  {
+    await using proxied = await startTestServer({ ...options, config: { trustProxy: ["127.0.0.1"] } });
+    assert.equal((await send(proxied.url, "development", elsewhere))[0], 401);
+  }
+  await using open = await startTestServer({ ...options, host: "0.0.0.0" });
+  const [status, detail] = await send(open.url, "development");
+  assert.equal(status, 401);
+  assert.match(detail, /only while HOST is loopback/);
+  assert.equal((await send(open.url, "another"))[0], 200);
+});
+
+test("what only some may read is not to be kept by any cache", async () => {
+  const read = testRoute({ method: "GET", path: "/read", scope: "inbox:read" });
+  await using server = await startTestServer({ routes: [read, testRoute({ path: "/open" })] });
+  const answer = await fetch(`${server.url}/read`, { headers: { "x-api-key": "scopes:inbox:read" } });
+  assert.deepEqual([answer.status, answer.headers.get("cache-control")], [200, "no-store"]);
+  assert.equal((await postJson(`${server.url}/open`, {})).headers.get("cache-control"), null);
+});
+
+test("two Host headers and an expectation that nobody knows are refused as problems", async () => {
+  await using server = await startTestServer({ routes: [testRoute({ method: "GET" })] });
+  for (const header of ["Host: b", "Host: a", "Expect: banana"]) {
+    const answer = await sendRaw(
+      server.port,
+      `GET /thing HTTP/1.1\r\nHost: a\r\n${header}\r\nConnection: close\r\n\r\n`,
+    );
+    const { status, head, body } = parseRaw(answer);
+    assert.deepEqual([status, body.code], [400, "invalid_header"], header);
+    assert.match(head, new RegExp(`x-request-id: ${body.request_id}`));
+  }
+});
+
+test("every refusal leaves a line with the id of its request for those who debug", async () => {
+  await using server = await startTestServer({
+    routes: [scoped, testRoute({ path: "/open" })],
+    config: { rateIp: { perSecond: 0.01, burst: 4 } },
+  });
+  const post = (path: string, id: string, headers: Record<string, string> = {}) =>
+    postJson(`${server.url}${path}`, path === "/open" ? "{broken" : {}, { "x-request-id": id, ...headers });
+  await post("/thing", "r-1");
+  await post("/thing", "r-2", { "x-api-key": "wrong" });
+  await post("/thing", "r-3", { "x-api-key": "scopes:stats:read" });
+  await post("/open", "r-4");
+  await post("/thing", "r-5");
+  const lines = server.logged.filter(({ msg }) => msg === "request refused");
+  assert.deepEqual(
+    lines.map(({ level, request_id, method, route, code }) => [level, request_id, method, route, code]),
+    [
+      ["debug", "r-1", "POST", "/thing", "unauthorized"],
+      ["debug", "r-2", "POST", "/thing", "unauthorized"],
+      ["debug", "r-3", "POST", "/thing", "forbidden"],
+      ["debug", "r-4", "POST", "/open", "invalid_json"],
+      ["debug", "r-5", "POST", "/thing", "rate_limited"],
+    ],
+  );
 });
 
 test("URLs and methods that clients invent do not become labels", async () => {

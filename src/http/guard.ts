@@ -1,9 +1,13 @@
+import type { ErrorCode } from "../../protocol/errors.ts";
 import type { Access } from "../access/access.ts";
 import type { Route, UnreadRequest } from "../deps.ts";
+import type { ErrorDetails } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { Buckets, RateHeaders, Taken } from "../lib/token-bucket.ts";
 import { addressKey, plainAddress } from "./address.ts";
 import type { HttpReply, HttpRequest } from "./app.ts";
-import { credentialMissing, credentialOf, requireScope } from "./authenticate.ts";
+import { credentialMissing, credentialOf, requirePlace, requireScope } from "./authenticate.ts";
+import type { InboundRequest } from "./inbound.ts";
 import type { Load } from "./load.ts";
 import { sendProblem, setHeaders } from "./problem.ts";
 import type { Meters } from "./route-meter.ts";
@@ -14,6 +18,9 @@ export type GuardContext = {
   readonly meters: Meters;
   readonly addresses: Buckets;
   readonly rateHeaders: (taken: Taken) => RateHeaders;
+  /** What the server listens on. */
+  readonly host: string;
+  readonly log: Logger;
 };
 
 export type GuardRule = {
@@ -40,9 +47,10 @@ export type Guard = (
  * address, what no handler should have to see, and authentication, in this order.
  */
 export function createGuard(context: GuardContext, rule: GuardRule): Guard {
-  const { access, load, meters, addresses, rateHeaders } = context;
+  const { access, load, meters, addresses, rateHeaders, host } = context;
   const meter = meters.of(rule.method, rule.path);
   const { scope, authenticate, bodyBytesMax } = rule;
+  const refuse = createRefuse(context.log, rule.path);
 
   return (request, reply, done) => {
     const { raw } = request;
@@ -53,32 +61,43 @@ export function createGuard(context: GuardContext, rule: GuardRule): Guard {
     if (rule.headers !== undefined) setHeaders(reply, rule.headers);
 
     if (rule.unlimited !== true) {
-      if (load.overloaded) return sendProblem(reply, "overloaded", { retryAfterS: 1 });
+      if (load.overloaded) return refuse(reply, "overloaded", { retryAfterS: 1 });
       const taken = addresses.take(addressKey(raw.address));
       const headers = rateHeaders(taken);
       reply.header("ratelimit-policy", headers["RateLimit-Policy"]);
       reply.header("ratelimit", headers.RateLimit);
       if (!taken.allowed) {
-        return sendProblem(reply, "rate_limited", {
+        return refuse(reply, "rate_limited", {
           detail: "too many requests from this address",
           retryAfterS: taken.retryAfterS,
         });
       }
     }
-    if (refuseOddities(request, reply)) return;
+    const oddity = oddityOf(raw);
+    if (oddity !== undefined) return refuse(reply, ...oddity);
     if (scope === "open") return done();
     const credential = credentialOf(raw);
     if (credential === undefined) {
-      if (scope !== "self") return sendProblem(reply, "unauthorized", credentialMissing);
+      if (scope !== "self") return refuse(reply, "unauthorized", credentialMissing);
       const proof = identify(request, authenticate);
       if (proof instanceof Promise) return proof;
       return done();
     }
     return access.authenticate(credential).then((actor) => {
+      requirePlace(actor, raw, host);
       requireScope(actor, scope);
       raw.actor = actor;
       return identify(request, authenticate);
     });
+  };
+}
+
+/** Makes the function that answers with a problem, and leaves a line for those who look for the request's id. */
+function createRefuse(log: Logger, route: string) {
+  return (reply: HttpReply, code: ErrorCode, details: ErrorDetails): void => {
+    const { id, method } = reply.request;
+    log.debug({ request_id: id, method, route, code }, "request refused");
+    sendProblem(reply, code, details);
   };
 }
 
@@ -110,17 +129,20 @@ export function setStandardHeaders(
   if (load.draining) reply.header("connection", "close");
 }
 
-/** Refuses what is legal HTTP for the parser and a trap for whoever comes after it. True when it has answered. */
-function refuseOddities({ raw }: HttpRequest, reply: HttpReply): boolean {
-  if (raw.headers.host === undefined && raw.httpVersion === "1.1") {
-    sendProblem(reply, "invalid_header", { detail: "the Host header is required" });
-    return true;
+/** What is legal HTTP for the parser and a trap for whoever comes after it. */
+function oddityOf(raw: InboundRequest): readonly [ErrorCode, ErrorDetails] | undefined {
+  const { host } = raw.headers;
+  if (host === undefined && raw.httpVersion === "1.1") {
+    return ["invalid_header", { detail: "the Host header is required" }];
   }
+  // Two of them arrive joined by a comma.
+  if (host?.includes(",") === true)
+    return ["invalid_header", { detail: "there is more than one Host header" }];
+  if (raw.expectsOther) return ["invalid_header", { detail: "of Expect only 100-continue is understood" }];
   const url = raw.url ?? "";
   const nul = url.indexOf("%00");
-  if (nul === -1) return false;
+  if (nul === -1) return undefined;
   const query = url.indexOf("?");
   const code = query !== -1 && query < nul ? "invalid_query" : "invalid_path";
-  sendProblem(reply, code, { detail: "the URL contains a NUL character" });
-  return true;
+  return [code, { detail: "the URL contains a NUL character" }];
 }

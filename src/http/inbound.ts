@@ -23,6 +23,8 @@ export class InboundRequest extends IncomingMessage {
   bodyBytes = 0;
   /** Kept for routes that authenticate the body. */
   rawText: string | undefined = undefined;
+  /** Whether the client expects (`Expect`) anything but leave to send its body. */
+  expectsOther = false;
   /** The status of an answer that was written to the socket past the response object. */
   rawStatus: number | undefined = undefined;
 }

@@ -41,7 +41,9 @@ export function invalidJson(error: unknown): AppError {
   const place = /at position (\d+)(?: \(line (\d+) column (\d+)\))?/.exec(message);
   if (place !== null) {
     const line = place[2] === undefined ? "" : ` (line ${place[2]}, column ${place[3]})`;
-    return new AppError("invalid_json", { detail: `not valid JSON at character ${place[1]}${line}` });
+    // The engine counts positions from 0, lines and columns from 1.
+    const character = Number(place[1]) + 1;
+    return new AppError("invalid_json", { detail: `not valid JSON at character ${character}${line}` });
   }
   if (message.startsWith("Unexpected end")) {
     return new AppError("invalid_json", { detail: "the JSON ends before it is complete" });

@@ -24,6 +24,8 @@ export function createNodeServer(
       keepAliveTimeout: keepAliveTimeoutMs,
       // The guard refuses requests without a Host, in our own form.
       requireHostHeader: false,
+      // Node would keep the first of two Host or Authorization headers and drop the other without a word.
+      joinDuplicateHeaders: true,
     },
     listener,
   );
@@ -32,6 +34,11 @@ export function createNodeServer(
   // A client that asks before it sends (`Expect: 100-continue`) is not told to send what would be refused anyway.
   server.on("checkContinue", (request, response) => {
     if (!(Number(request.headers["content-length"]) > limits.requestBodyBytes)) response.writeContinue();
+    server.emit("request", request, response);
+  });
+  // Node's own answer to other expectations says nothing: the guard refuses them in our own form.
+  server.on("checkExpectation", (request, response) => {
+    request.expectsOther = true;
     server.emit("request", request, response);
   });
   return server;

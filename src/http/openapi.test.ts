@@ -12,8 +12,13 @@ type Operation = {
   operationId?: string;
   security?: unknown;
   parameters?: { name: string; in: string; required: boolean }[];
-  requestBody?: unknown;
-  responses?: Record<string, { description: string; content?: Record<string, { schema: unknown }> }>;
+  requestBody?: { required: boolean };
+  responses?: Record<string, Answer>;
+};
+type Answer = {
+  description: string;
+  headers?: Record<string, { $ref: string }>;
+  content?: Record<string, { schema: { allOf?: unknown[] } }>;
 };
 type Document = {
   openapi: string;
@@ -24,7 +29,22 @@ type Document = {
 
 const item = Type.Object({ id: Type.Integer(), kind: Type.Union([Type.Literal("a"), Type.Null()]) });
 const routes: readonly Route[] = [
-  testRoute({ path: "/api/v1/webhook", scope: "self", body: item, responses: { 202: item } }),
+  testRoute({
+    path: "/api/v1/webhook",
+    scope: "self",
+    body: item,
+    responses: { 202: item },
+    headers: { "webhook-signature": "the signature" },
+    errors: ["signature_invalid", "forbidden", "unknown_source"],
+  }),
+  testRoute({ path: "/api/v1/things", scope: "admin", body: Type.Object({}), bodyOptional: true }),
+  testRoute({
+    method: "DELETE",
+    path: "/api/v1/things/:id",
+    scope: "admin",
+    params: Type.Object({ id: Type.Integer() }),
+    responses: { 204: Type.Null({ description: "It is gone" }) },
+  }),
   testRoute({
     method: "GET",
     path: "/api/v1/things/:id/parts/:part_id",
@@ -41,6 +61,16 @@ async function readDocument(url: string): Promise<Document> {
   assert.equal(response.status, 200);
   assert.equal(response.headers.get("content-type"), "application/json; charset=utf-8");
   return (await response.json()) as Document;
+}
+
+/** The codes that an answer names for machines, which must be those that its description names for people. */
+function codesOf(answer: Answer | undefined): readonly string[] {
+  const [problem, these] = answer?.content?.["application/problem+json"]?.schema.allOf ?? [];
+  assert.deepEqual(problem, { $ref: "#/components/schemas/Problem" });
+  const codes = (these as { properties: { code: { enum: string[] } } }).properties.code.enum;
+  const told = [...(answer?.description ?? "").matchAll(/`(\w+)`: /g)].map(([, code]) => code);
+  assert.deepEqual(told, codes);
+  return codes;
 }
 
 /** Every object in the document, with the way to it. */
@@ -105,27 +135,73 @@ test("errors are documented as problems with their codes, and a route's own answ
   await using server = await startTestServer({ routes });
   const { paths, components } = await readDocument(server.url);
   const webhook = paths["/api/v1/webhook"]?.["post"]?.responses ?? {};
-  assert.deepEqual(Object.keys(webhook).toSorted(), [
-    "202",
-    "400",
-    "401",
-    "408",
-    "413",
-    "415",
-    "429",
-    "500",
-    "503",
+  const statuses = ["202", "400", "401", "403", "404", "408", "413", "415", "429", "431", "500", "503"];
+  assert.deepEqual(Object.keys(webhook).toSorted(), statuses);
+  assert.deepEqual(codesOf(webhook["400"]), [
+    "invalid_json",
+    "invalid_encoding",
+    "invalid_body",
+    "invalid_query",
+    "invalid_header",
   ]);
-  assert.match(webhook["400"]?.description ?? "", /invalid_json[^]*invalid_encoding[^]*invalid_body/);
-  assert.match(webhook["401"]?.description ?? "", /signature_invalid/);
-  assert.deepEqual(webhook["400"]?.content, {
-    "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } },
-  });
+  assert.deepEqual(codesOf(webhook["401"]), ["unauthorized", "signature_invalid"]);
+  assert.deepEqual(codesOf(webhook["403"]), ["forbidden"]);
+  assert.deepEqual(codesOf(webhook["404"]), ["unknown_source"]);
+  assert.match(webhook["404"]?.description ?? "", /`unknown_source`: No such source/);
   const read = paths["/api/v1/things/{id}/parts/{part_id}"]?.["get"]?.responses ?? {};
-  assert.match(read["403"]?.description ?? "", /forbidden/);
+  assert.deepEqual(codesOf(read["403"]), ["forbidden"]);
+  assert.deepEqual(codesOf(read["400"]), ["invalid_query", "invalid_path", "invalid_header"]);
   assert.ok(read["404"]?.content?.["application/json"] !== undefined);
   const problem = components.schemas["Problem"] as { properties: { code: { enum: string[] } } };
   assert.deepEqual(problem.properties.code.enum, Object.keys(errorRules));
+});
+
+test("an answer without a body is described, and one whose schema has no words has those of its status", async () => {
+  await using server = await startTestServer({ routes });
+  const { paths } = await readDocument(server.url);
+  const removal = paths["/api/v1/things/{id}"]?.["delete"]?.responses ?? {};
+  assert.deepEqual([removal["204"]?.description, removal["204"]?.content], ["It is gone", undefined]);
+  assert.deepEqual(codesOf(removal["400"]), [
+    "invalid_body",
+    "invalid_query",
+    "invalid_path",
+    "invalid_header",
+  ]);
+  assert.equal(paths["/api/v1/webhook"]?.["post"]?.responses?.["202"]?.description, "Accepted");
+  for (const methods of Object.values(paths)) {
+    for (const { responses = {} } of Object.values(methods)) {
+      for (const { description } of Object.values(responses))
+        assert.notEqual(description, "Default Response");
+    }
+  }
+});
+
+test("headers are described: those that a route reads, and those of its answers", async () => {
+  await using server = await startTestServer({ routes });
+  const { paths } = await readDocument(server.url);
+  const webhook = paths["/api/v1/webhook"]?.["post"];
+  const read = (webhook?.parameters ?? []).filter((parameter) => parameter.in === "header");
+  assert.deepEqual(
+    read.map(({ name, required }) => [name, required]),
+    [["webhook-signature", false]],
+  );
+  const namesOf = (status: string) => Object.keys(webhook?.responses?.[status]?.headers ?? {}).toSorted();
+  const everywhere = ["RateLimit", "RateLimit-Policy", "X-Request-Id"];
+  assert.deepEqual(namesOf("202"), everywhere);
+  assert.deepEqual(namesOf("401"), [...everywhere, "WWW-Authenticate"].toSorted());
+  for (const status of ["429", "503"])
+    assert.deepEqual(namesOf(status), [...everywhere, "Retry-After"].toSorted());
+  const health = paths["/health"]?.["get"]?.responses?.["200"]?.headers ?? {};
+  assert.deepEqual(Object.keys(health), ["X-Request-Id"]);
+});
+
+test("a body that may be left out is described as such", async () => {
+  await using server = await startTestServer({ routes });
+  const { paths } = await readDocument(server.url);
+  assert.deepEqual(
+    [paths["/api/v1/webhook"], paths["/api/v1/things"]].map((path) => path?.["post"]?.requestBody?.required),
+    [true, false],
+  );
 });
 
 test("operation ids follow from method and path", () => {

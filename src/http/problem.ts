@@ -26,7 +26,9 @@ export function problemText(code: ErrorCode, details: ErrorDetails, requestId: s
 export function sendProblem(reply: HttpReply, code: ErrorCode, details: ErrorDetails = {}): void {
   const { status } = errorRules[code];
   const retryAfterS = details.retryAfterS ?? (status === 429 || status === 503 ? 1 : undefined);
-  if (status === 401) reply.header("www-authenticate", "Bearer");
+  // HTTP wants a challenge with every 401; a bearer token would not help a sender whose signature is wrong.
+  if (status === 401)
+    reply.header("www-authenticate", code === "unauthorized" ? "Bearer" : "Webhook-Signature");
   if (retryAfterS !== undefined) reply.header("retry-after", String(Math.ceil(retryAfterS)));
   if (details.headers !== undefined) setHeaders(reply, details.headers);
   reply

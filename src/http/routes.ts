@@ -1,4 +1,5 @@
 import type { Route, RouteResponse } from "../deps.ts";
+import { AppError } from "../lib/errors.ts";
 import type { HttpApp, HttpReply, HttpRequest } from "./app.ts";
 import { createCoercion } from "./coerce.ts";
 import { type GuardContext, createGuard } from "./guard.ts";
@@ -10,9 +11,17 @@ const jsonContentType = "application/json; charset=utf-8";
 
 /** Registers a route: its schemas validate and document, its guard runs before the body is read. */
 export function addRoute(app: HttpApp, context: GuardContext, route: Route): void {
-  const coerceQuery = createCoercion(route.query);
-  const coerceParams = createCoercion(route.params);
-  const coerces = coerceQuery !== undefined || coerceParams !== undefined;
+  const guard = createGuard(context, {
+    method: route.method,
+    path: route.path,
+    scope: route.scope,
+    authenticate: route.authenticate,
+    bodyBytesMax: route.bodyBytesMax,
+    unlimited: isHealthPath(route.path),
+    // What only some may read must not stay in anybody's cache; a webhook's answer holds nothing to read.
+    ...(route.scope === "open" || route.scope === "self" ? {} : { headers: { "cache-control": "no-store" } }),
+  });
+  const prepare = createPreparation(route);
 
   app.route({
     method: route.method,
@@ -24,25 +33,35 @@ export function addRoute(app: HttpApp, context: GuardContext, route: Route): voi
       ...(route.params === undefined ? {} : { params: route.params }),
       response: route.responses,
     },
-    onRequest: createGuard(context, {
-      method: route.method,
-      path: route.path,
-      scope: route.scope,
-      authenticate: route.authenticate,
-      bodyBytesMax: route.bodyBytesMax,
-      unlimited: isHealthPath(route.path),
-    }),
-    ...(coerces
-      ? {
-          preValidation: (request: HttpRequest, _reply: HttpReply, done: () => void) => {
-            coerceQuery?.(request.query as Record<string, unknown>);
-            coerceParams?.(request.params as Record<string, unknown>);
-            done();
-          },
-        }
-      : {}),
+    onRequest: takesBody(route) ? guard : [guard, refuseBody],
+    ...(prepare === undefined ? {} : { preValidation: prepare }),
     handler: createHandler(route.handler),
   });
+}
+
+/** Whether a body is read or, with GET, ignored; anywhere else it would be a wish that is passed over in silence. */
+export function takesBody({ body, method }: Route): boolean {
+  return body !== undefined || method === "GET";
+}
+
+function refuseBody({ raw }: HttpRequest, _reply: HttpReply, done: (error?: Error) => void): void {
+  const { headers } = raw;
+  const empty = headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
+  if (empty) done();
+  else done(new AppError("invalid_body", { detail: "this route takes no body" }));
+}
+
+/** What has to be done to a request before its schemas see it; undefined is nothing. */
+function createPreparation({ query, params, bodyOptional }: Route) {
+  const coerceQuery = createCoercion(query);
+  const coerceParams = createCoercion(params);
+  if (coerceQuery === undefined && coerceParams === undefined && bodyOptional !== true) return undefined;
+  return (request: HttpRequest, _reply: HttpReply, done: () => void): void => {
+    coerceQuery?.(request.query as Record<string, unknown>);
+    coerceParams?.(request.params as Record<string, unknown>);
+    if (bodyOptional === true && request.body === undefined) request.body = {};
+    done();
+  };
 }
 
 function createHandler(handle: Route["handler"]) {

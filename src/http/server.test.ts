@@ -151,13 +151,15 @@ test("a refusal is answered with its code, fields, headers and pause", async () 
 });
 
 test("every 401 says how to authenticate and every 503 when to come back", async () => {
-  const codes = { "/a": "signature_invalid", "/b": "unavailable" } as const;
+  const codes = { "/a": "unauthorized", "/b": "unavailable", "/c": "signature_invalid" } as const;
   const routes = Object.entries(codes).map(([path, code]) =>
     testRoute({ path, handler: () => Promise.reject(new AppError(code)) }),
   );
   await using server = await startTestServer({ routes });
   assert.equal((await postJson(`${server.url}/a`, {})).headers.get("www-authenticate"), "Bearer");
   assert.equal((await postJson(`${server.url}/b`, {})).headers.get("retry-after"), "1");
+  const unsigned = await postJson(`${server.url}/c`, {});
+  assert.equal(unsigned.headers.get("www-authenticate"), "Webhook-Signature", "a bearer would not help");
 });
 
 test("a mistake of ours is 500, logged with its stack, and nothing of it reaches the client", async () => {

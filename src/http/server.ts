@@ -75,6 +75,8 @@ export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<H
     meters,
     addresses: createBuckets({ rate: config.rateIp, keysMax: bounds.addressesMax, clock }),
     rateHeaders: createRateHeaders("ip", config.rateIp),
+    host: options.host,
+    log,
   };
   const health = createHealth(options.health, { clock, log });
   const routes = [...healthRoutes({ health, version, draining: () => load.draining }), ...options.routes];

@@ -27,6 +27,7 @@ export type TestOptions = {
   readonly bounds?: Partial<HttpBounds>;
   readonly health?: HealthChecks;
   readonly clock?: Clock;
+  readonly host?: string;
   readonly port?: number;
   readonly authenticate?: (credential: string) => Promise<Actor>;
 };
@@ -51,7 +52,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
     {
       routes: options.routes ?? [],
       health: options.health ?? [],
-      host: "127.0.0.1",
+      host: options.host ?? "127.0.0.1",
       port: options.port ?? 0,
       ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
     },
@@ -90,14 +91,16 @@ export async function requestCounts(server: TestServer, wanted: string): Promise
   }
 }
 
-/** A route with the parts that a test names; open, and answering `{"ok":true}`. */
+/** A route with the parts that a test names; open, taking any JSON with POST, and answering `{"ok":true}`. */
 export function testRoute(parts: Partial<Route> = {}): Route {
+  const { method = "POST" } = parts;
   return {
-    method: "POST",
+    method,
     path: "/thing",
     scope: "open",
     summary: "A thing",
     tag: "test",
+    ...(method === "POST" ? { body: Type.Unknown() } : {}),
     responses: { 200: Type.Unknown() },
     handler: async () => ({ status: 200, json: '{"ok":true}' }),
     ...parts,

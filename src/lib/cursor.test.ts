@@ -11,6 +11,8 @@ const time = fc
     noInvalidDate: true,
   })
   .map((date) => date.toISOString());
+/** The longest name that a list has. */
+const list = `dead-letters group=${"g".repeat(64)}`;
 const places = fc.tuple(time, fc.maxSafeInteger());
 
 const invalid = (error: unknown): boolean => error instanceof AppError && error.code === "invalid_cursor";
@@ -18,10 +20,10 @@ const invalid = (error: unknown): boolean => error instanceof AppError && error.
 test("a cursor leads back to its place, and needs no escaping in a URL", () => {
   fc.assert(
     fc.property(places, (place) => {
-      const cursor = encodeCursor(place);
+      const cursor = encodeCursor(list, place);
       assert.match(cursor, /^[A-Za-z0-9_-]+$/);
       assert.ok(cursor.length <= 200);
-      assert.deepEqual(decodeCursor(cursor, ["time", "number"]), place);
+      assert.deepEqual(decodeCursor(cursor, list, ["time", "number"]), place);
     }),
   );
 });
@@ -36,7 +38,7 @@ test("whatever is not a cursor of these parts is refused as one, and as nothing 
   );
   fc.assert(
     fc.property(junk, (text) => {
-      assert.throws(() => decodeCursor(text, ["time", "number"]), invalid);
+      assert.throws(() => decodeCursor(text, list, ["time", "number"]), invalid);
     }),
     { numRuns: 1_000 },
   );
@@ -45,11 +47,12 @@ test("whatever is not a cursor of these parts is refused as one, and as nothing 
 test("a cursor with a character changed is refused or leads to a place of the same kind", () => {
   fc.assert(
     fc.property(places, fc.nat(), fc.constantFrom("A", "a", "z", "0", "9", "_", "-"), (place, at, unit) => {
-      const cursor = encodeCursor(place);
+      const cursor = encodeCursor(list, place);
       const index = at % cursor.length;
       let decoded: readonly (string | number)[];
       try {
-        decoded = decodeCursor(cursor.slice(0, index) + unit + cursor.slice(index + 1), ["time", "number"]);
+        const changed = cursor.slice(0, index) + unit + cursor.slice(index + 1);
+        decoded = decodeCursor(changed, list, ["time", "number"]);
       } catch (error) {
         assert.ok(invalid(error));
         return;
@@ -61,7 +64,7 @@ test("a cursor with a character changed is refused or leads to a place of the sa
   );
 });
 
-test("a cursor of another list is refused", () => {
+test("a cursor with a place of other parts is refused", () => {
   const aTime = "2026-01-01T00:00:00.000Z";
   for (const place of [
     [],
@@ -73,9 +76,25 @@ test("a cursor of another list is refused", () => {
     [aTime, 1.5],
     [aTime, 2 ** 60],
   ]) {
-    assert.throws(() => decodeCursor(encodeCursor(place), ["time", "number"]), invalid);
+    assert.throws(() => decodeCursor(encodeCursor(list, place), list, ["time", "number"]), invalid);
   }
-  assert.throws(() => decodeCursor(encodeCursor([aTime, 1]), ["number"]), invalid);
+  assert.throws(() => decodeCursor(encodeCursor(list, [aTime, 1]), list, ["number"]), invalid);
+});
+
+test("a cursor of another list, or of the same list with other filters, is refused though its parts fit", () => {
+  const made = encodeCursor("dialogs state=open", [1, 2]);
+  assert.deepEqual(decodeCursor(made, "dialogs state=open", ["number", "number"]), [1, 2]);
+  for (const other of ["dialogs state=", "dialogs state=closed", "dialogs", "messages", ""]) {
+    assert.throws(() => decodeCursor(made, other, ["number", "number"]), invalid, other);
+  }
+});
+
+test("a name in a cursor is one that a source can have: PostgreSQL could not even compare some others", () => {
+  const longest = "a".repeat(64);
+  assert.deepEqual(decodeCursor(encodeCursor(list, [longest]), list, ["name"]), [longest]);
+  for (const name of ["", `${longest}a`, "\0", "\ud800", "Shop", "a b", 5]) {
+    assert.throws(() => decodeCursor(encodeCursor(list, [name]), list, ["name"]), invalid, String(name));
+  }
 });
 
 test("a time that is on no calendar is refused: PostgreSQL would refuse it with an error", () => {
@@ -85,6 +104,10 @@ test("a time that is on no calendar is refused: PostgreSQL would refuse it with 
     "2025-02-29T00:00:00.000Z",
     "0000-01-01T00:00:00.000Z",
   ]) {
-    assert.throws(() => decodeCursor(encodeCursor([aTime, 1]), ["time", "number"]), invalid, aTime);
+    assert.throws(
+      () => decodeCursor(encodeCursor(list, [aTime, 1]), list, ["time", "number"]),
+      invalid,
+      aTime,
+    );
   }
 });

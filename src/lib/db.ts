@@ -1,6 +1,17 @@
-import { type ClientConfig, type CustomTypesConfig, Pool, type QueryResult, types } from "pg";
-import { StartupError, errorCodeOf, errorMessage } from "./errors.ts";
+import {
+  type ClientConfig,
+  type CustomTypesConfig,
+  Pool,
+  type PoolClient,
+  type PoolConfig,
+  type QueryResult,
+  types,
+} from "pg";
+import { asConnectFault, breaksConnection, isLateNews, isReadTimeout } from "./db-faults.ts";
+import { errorCodeOf } from "./errors.ts";
 import type { Logger } from "./logger.ts";
+
+export { isDbLimitError, isLockTimeout, isSchemaFault, isTransientDbError } from "./db-faults.ts";
 
 /** How to reach a PostgreSQL. */
 export type DbAddress = {
@@ -31,14 +42,23 @@ export type Queryable = {
 export type DbResult<R> = { readonly rows: R[]; readonly rowCount: number };
 
 export type Tx = Queryable & {
-  /** Runs `callback` once the transaction has committed, and never if it has not. */
+  /** Runs `callback` once the transaction has committed, and never if it has not. It must not throw. */
   afterCommit(callback: () => void): void;
 };
 
 export type Db = Queryable & {
   readonly address: DbAddress;
-  /** One transaction (READ COMMITTED) on one connection: commits when `work` resolves, rolls back when it rejects. */
+  /**
+   * One transaction (READ COMMITTED) on one connection: commits when `work` resolves, rolls back when it rejects.
+   * Resolves only when it has committed: a statement that failed rolls back all of it, also when `work` caught the error.
+   */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Runs migrations and housekeeping on a connection of its own, closed afterwards. Its statements take the time that
+   * they need, but wait no longer than `lockTimeoutMs` for a lock (`isLockTimeout`): all others queue behind whoever
+   * waits for a strong one.
+   */
+  unhurried<T>(lockTimeoutMs: number, work: (db: Db) => Promise<T>): Promise<T>;
   /** Connections in use, idle, and callers that wait for one. */
   load(): { readonly total: number; readonly idle: number; readonly waiting: number };
   close(): Promise<void>;
@@ -63,7 +83,12 @@ export const pgTypes: CustomTypesConfig = {
 };
 
 /** The settings that every connection of this server shares. */
-export function clientConfig(address: DbAddress, applicationName: string): ClientConfig {
+export function clientConfig(
+  address: DbAddress,
+  applicationName: string,
+  settings: { readonly idleInTransactionMs?: number } = {},
+): ClientConfig {
+  const { idleInTransactionMs = idleInTransactionMaxMs } = settings;
   return {
     host: address.host,
     port: address.port,
@@ -76,40 +101,64 @@ export function clientConfig(address: DbAddress, applicationName: string): Clien
     keepAlive: true,
     types: pgTypes,
     // A session that was opened by a person's psql may default to something else; the log's promise rests on this.
-    options: "-c synchronous_commit=on -c timezone=UTC",
+    options: `-c synchronous_commit=on -c timezone=UTC -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
   };
 }
 
 const connectTimeoutMs = 5_000;
 const statementTimeoutMs = 30_000;
+/**
+ * A transaction whose client is silent for so long is ended: it may hold a partition's counter, and with it every
+ * append of that partition, while its process hangs or its machine is gone.
+ */
+const idleInTransactionMaxMs = 60_000;
+
+export type DbOptions = {
+  readonly poolMax: number;
+  readonly log: Logger;
+  readonly idleInTransactionMs?: number;
+};
 
 /** Opens the shared pool. It connects on first use; a lost connection is replaced on the next use. */
-export function openDb(address: DbAddress, options: { readonly poolMax: number; readonly log: Logger }): Db {
-  const pool = new Pool({
-    ...clientConfig(address, "tidings"),
+export function openDb(address: DbAddress, options: DbOptions): Db {
+  const { log } = options;
+  return dbOn(address, log, {
+    ...clientConfig(address, "tidings", options),
     max: options.poolMax,
     idleTimeoutMillis: 30_000,
     statement_timeout: statementTimeoutMs,
     query_timeout: statementTimeoutMs + 5_000,
   });
+}
+
+/** One connection without a bound on statements. By `set`, since a pooler may not pass on what a connection asks for. */
+function openUnhurried(address: DbAddress, log: Logger, lockTimeoutMs: number): Db {
+  const limits = `set statement_timeout = 0; set lock_timeout = ${Math.trunc(lockTimeoutMs)}`;
+  return dbOn(address, log, { ...clientConfig(address, "tidings housekeeping"), max: 1 }, limits);
+}
+
+function dbOn(address: DbAddress, log: Logger, config: PoolConfig, onConnect?: string): Db {
+  const pool = new Pool(config);
   let closing = false;
   pool.on("error", (error) => {
-    if (!closing) options.log.warn({ err: error }, "idle database connection lost");
+    if (!closing) log.warn({ err: error }, "idle database connection lost");
   });
-
+  if (onConnect !== undefined) {
+    // A connection on which this fails is broken, and its first statement says so.
+    pool.on("connect", (client) => void client.query(onConnect).catch(() => undefined));
+  }
   return {
     address,
-    query: async <R extends Row>(
-      text: string,
-      values: readonly unknown[] = [],
-      { name }: QueryOptions = {},
-    ) =>
-      toResult<R>(
-        await pool.query<R>(
-          name === undefined ? { text, values: [...values] } : { name, text, values: [...values] },
-        ),
-      ),
-    transaction: (work) => runTransaction(pool, work),
+    query: (text, values = [], { name } = {}) => onClient(pool, (client) => ask(client, text, values, name)),
+    transaction: (work) => runTransaction(pool, log, work),
+    unhurried: async (lockTimeoutMs, work) => {
+      const own = openUnhurried(address, log, lockTimeoutMs);
+      try {
+        return await work(own);
+      } finally {
+        await own.close();
+      }
+    },
     load: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close: () => {
       closing = true;
@@ -118,117 +167,82 @@ export function openDb(address: DbAddress, options: { readonly poolMax: number; 
   };
 }
 
-function toResult<R extends Row>(result: QueryResult<R>): DbResult<R> {
+async function ask<R extends Row>(
+  client: PoolClient,
+  text: string,
+  values: readonly unknown[],
+  name: string | undefined,
+): Promise<DbResult<R>> {
+  const query = { text, values: [...values] };
+  const result: QueryResult<R> = await client.query<R>(name === undefined ? query : { ...query, name });
   return { rows: result.rows, rowCount: result.rowCount ?? 0 };
 }
 
-async function runTransaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
-  const callbacks: (() => void)[] = [];
+/** Lends a connection of the pool; one that broke, or that `work` has given up, is not used again. */
+async function onClient<T>(
+  pool: Pool,
+  work: (client: PoolClient, giveUp: (error: unknown) => void) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect().catch((error: unknown) => {
+    throw asConnectFault(error);
+  });
   let broken: Error | undefined;
-  // Without a listener, a connection that dies between two statements would end the process.
-  const onError = (error: Error): void => {
-    broken = error;
+  const giveUp = (error: unknown): void => {
+    broken ??= error instanceof Error ? error : new Error(String(error));
   };
-  client.on("error", onError);
+  // Without a listener, a connection that dies between two statements would end the process.
+  client.on("error", giveUp);
   try {
-    await client.query("begin");
-    const value = await work({
-      query: async <R extends Row>(
-        text: string,
-        values: readonly unknown[] = [],
-        { name }: QueryOptions = {},
-      ) =>
-        toResult<R>(
-          await client.query<R>(
-            name === undefined ? { text, values: [...values] } : { name, text, values: [...values] },
-          ),
-        ),
-      afterCommit: (callback) => {
-        callbacks.push(callback);
-      },
-    });
-    await client.query("commit");
-    for (const callback of callbacks) callback();
-    return value;
+    return await work(client, giveUp);
   } catch (error) {
-    await client.query("rollback").catch((rollbackError: unknown) => {
-      broken ??= rollbackError instanceof Error ? rollbackError : new Error(String(rollbackError));
-    });
-    throw error;
+    // Why the connection ended says more than that it has.
+    const reason = broken !== undefined && isLateNews(error) ? broken : error;
+    if (breaksConnection(reason)) giveUp(reason);
+    throw reason;
   } finally {
-    client.off("error", onError);
+    client.off("error", giveUp);
     client.release(broken);
   }
 }
 
-const transientClasses = new Set(["08", "40", "53", "57"]);
-const transientCodes = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "ENOENT",
-  "EPIPE",
-  "ETIMEDOUT",
-  "EAI_AGAIN",
-  "ENOTFOUND",
-  "EHOSTUNREACH",
-  "55P03",
-  "25P03",
-]);
-const transientMessages =
-  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error|Client was closed)/;
-
-/**
- * Whether the database, not the statement, is at fault: connection lost or refused, shutting down, out of
- * resources, deadlock, serialisation. Such work may be tried again unchanged.
- */
-export function isTransientDbError(error: unknown): boolean {
-  const code = errorCodeOf(error);
-  if (
-    code !== undefined &&
-    (transientCodes.has(code) || (code.length === 5 && transientClasses.has(code.slice(0, 2))))
-  ) {
-    return true;
+async function runTransaction<T>(pool: Pool, log: Logger, work: (tx: Tx) => Promise<T>): Promise<T> {
+  const callbacks: (() => void)[] = [];
+  const value = await onClient(pool, async (client, giveUp) => {
+    let failure: unknown;
+    const tx: Tx = {
+      query: (text, values = [], { name } = {}) =>
+        ask<never>(client, text, values, name).catch((error: unknown) => {
+          // Of all that fails in a transaction that has failed already, the first is the reason.
+          if (errorCodeOf(error) !== inFailedTransaction) failure = error;
+          throw error;
+        }),
+      afterCommit: (callback) => {
+        callbacks.push(callback);
+      },
+    };
+    await client.query("begin");
+    try {
+      const result = await work(tx);
+      // PostgreSQL answers the COMMIT of a transaction that has failed with a friendly ROLLBACK.
+      const { command } = await client.query("commit");
+      if (command !== "COMMIT") throw failure ?? new Error("the transaction was rolled back");
+      return result;
+    } catch (error) {
+      // Behind a statement that is still running, it would wait as long as that.
+      if (isReadTimeout(error)) giveUp(error);
+      else await client.query("rollback").catch(giveUp);
+      throw error;
+    }
+  });
+  for (const callback of callbacks) {
+    try {
+      callback();
+    } catch (error) {
+      // What is committed stays so: the caller must not take it for undone.
+      log.error({ err: error }, "callback after a commit failed");
+    }
   }
-  // `pg` gives no code to the errors it makes itself.
-  return error instanceof Error && transientMessages.test(error.message);
+  return value;
 }
 
-/**
- * Whether a statement does not fit the schema it met (SQLSTATE class 42): a fault of this version or of the migration,
- * which no entry is to blame for and which no entry will be spared.
- */
-export function isSchemaFault(error: unknown): boolean {
-  return errorCodeOf(error)?.startsWith("42") === true && errorCodeOf(error)?.length === 5;
-}
-
-/** Refuses, in one sentence, a database that cannot keep what Tidings stores. */
-export async function requireUsableDatabase(db: Db, log: Logger): Promise<void> {
-  let row: { version: number; encoding: string; fsync: string } | undefined;
-  try {
-    const result = await db.query<{ version: number; encoding: string; fsync: string }>(
-      `select current_setting('server_version_num')::int as version,
-              current_setting('server_encoding') as encoding, current_setting('fsync') as fsync`,
-    );
-    row = result.rows[0];
-  } catch (error) {
-    const { host, port, database } = db.address;
-    throw new StartupError(
-      `PostgreSQL at ${host}:${port}/${database} cannot be used: ${errorMessage(error)}`,
-      { cause: error },
-    );
-  }
-  if (row === undefined) throw new StartupError("PostgreSQL answered nothing to the first question");
-  if (row.version < 150_000) {
-    const major = Math.floor(row.version / 10_000);
-    throw new StartupError(`PostgreSQL 15 or newer is needed, and DATABASE_URL leads to version ${major}`);
-  }
-  if (row.fsync !== "on") {
-    log.warn("this PostgreSQL runs with fsync off: what was acknowledged may be lost when its machine fails");
-  }
-  if (row.encoding !== "UTF8") {
-    throw new StartupError(
-      `The database "${db.address.database}" is encoded in ${row.encoding}: create it anew with "create database … encoding 'UTF8' template template0"`,
-    );
-  }
-}
+const inFailedTransaction = "25P02";

@@ -44,7 +44,7 @@ function listenFault(
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return new StartupError(`HOST=${host} is not an address of this machine`);
+      return new StartupError(`${option.replace("PORT", "HOST")}=${host} is not an address of this machine`);
     default:
       return undefined;
   }

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
-import { createTestDatabase, testLog } from "../../test/harness.ts";
+import { createTestDatabase, eventually, testLog } from "../../test/harness.ts";
 import { migrationsDir } from "../foundation.ts";
 import { type Db, openDb } from "./db.ts";
 import { StartupError } from "./errors.ts";
@@ -30,7 +30,7 @@ async function directoryOf(t: TestContext, files: Readonly<Record<string, string
 }
 
 const step = (number: number, sql: string): Migration => ({ number, name: `step_${number}`, sql });
-const steps = [step(1, "create table a (id int)"), step(2, "insert into a values (1)")];
+const steps = [step(1, "create table a\n(id int)"), step(2, "insert into a values (1)")];
 
 test("several processes that start at once apply each migration once, and all of them succeed", async (t) => {
   const pools = await openEmpty(t, 6);
@@ -95,4 +95,62 @@ test("numbers that are missing, doubled or misspelled are refused by the name of
   const empty = await directoryOf(t, {});
   await mkdir(path.join(empty, "older"));
   assert.deepEqual(await readMigrations(empty), []);
+});
+
+test("a migration that was edited after it ran is refused by the name of its file, and nothing is applied", async (t) => {
+  const [db] = await openEmpty(t);
+  await migrate(db, steps);
+  const edited = [
+    step(1, "create table a (id bigint)"),
+    ...steps.slice(1),
+    step(3, "create table c (id int)"),
+  ];
+  await assert.rejects(migrate(db, edited), (error) => {
+    assert.ok(error instanceof StartupError);
+    assert.match(error.message, /0001_step_1\.sql is not the one that has run/);
+    return true;
+  });
+  const { rows } = await db.query<{ c: string | null }>("select to_regclass('c')::text as c");
+  assert.deepEqual(rows, [{ c: null }]);
+  const otherLineEnds = steps.map(({ number, sql }) => step(number, sql.replaceAll("\n", "\r\n")));
+  assert.deepEqual(await migrate(db, otherLineEnds), []);
+});
+
+test("migrations that ran before hashes were kept get theirs, and are held to it from then on", async (t) => {
+  const [db] = await openEmpty(t);
+  await migrate(db, steps);
+  await db.query("alter table migration drop column hash");
+  assert.deepEqual(await migrate(db, steps), []);
+  await assert.rejects(migrate(db, [step(1, "select 1"), ...steps.slice(1)]), StartupError);
+});
+
+test("a migration has no bound on its statements, and begins anew when somebody holds what it needs", async (t) => {
+  const [db] = await openEmpty(t);
+  await migrate(db, steps);
+  const more = [
+    ...steps,
+    step(
+      3,
+      "create table bound as select current_setting('statement_timeout') as bound; alter table a add column b int",
+    ),
+  ];
+  let migrating: Promise<readonly Migration[]> | undefined;
+  await db.transaction(async (tx) => {
+    await tx.query("select from a");
+    await assert.rejects(migrate(db, more, { lockTimeoutMs: 20, attemptsMax: 2 }), (error) => {
+      assert.ok(error instanceof StartupError);
+      assert.match(error.message, /0003_step_3\.sql needs a table that another session holds/);
+      return true;
+    });
+    migrating = migrate(db, more, { lockTimeoutMs: 20, attemptsMax: 100 });
+    await eventually("it waits for the table", async () => {
+      const { rowCount } = await db.query(
+        "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+      );
+      return rowCount > 0;
+    });
+    await tx.query("insert into a values (2)");
+  });
+  assert.equal((await migrating)?.length, 1);
+  assert.deepEqual((await db.query("select bound from bound")).rows, [{ bound: "0" }]);
 });

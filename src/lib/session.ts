@@ -1,5 +1,6 @@
 import { Client, type QueryConfig, type QueryResult } from "pg";
-import { type DbAddress, type Row, clientConfig, isTransientDbError } from "./db.ts";
+import { type DbAddress, type Row, clientConfig } from "./db.ts";
+import { asConnectFault, breaksConnection } from "./db-faults.ts";
 import type { Logger } from "./logger.ts";
 
 export type SessionOptions = {
@@ -9,7 +10,7 @@ export type SessionOptions = {
   readonly pipeline?: boolean;
   readonly statementTimeoutMs?: number;
   /** Runs on every new connection, before anything else. */
-  readonly onConnect?: (client: Client) => Promise<void>;
+  readonly onConnect?: (client: Client) => Promise<void> | void;
 };
 
 /**
@@ -44,7 +45,7 @@ export class Session {
     try {
       return await client.query<R>(query);
     } catch (error) {
-      if (isTransientDbError(error)) this.#drop(client);
+      if (breaksConnection(error)) this.#drop(client);
       throw error;
     }
   }
@@ -76,7 +77,7 @@ export class Session {
     } catch (error) {
       this.#client = undefined;
       client.end().catch(() => undefined);
-      throw error;
+      throw asConnectFault(error);
     }
   }
 

@@ -49,7 +49,7 @@ export function createMetrics(options: { readonly process: boolean }): Metrics {
     }),
     parkedEntries: new Counter({
       name: "eventlog_parked_entries_total",
-      help: "Entries parked behind a failing one",
+      help: "Entries parked: those that failed, and those that wait behind one",
       labelNames: ["group"],
       registers,
     }),

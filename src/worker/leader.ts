@@ -12,6 +12,7 @@ const leaderLock = 7_319_204_553;
 export class Leader {
   readonly #session: Session;
   #held = false;
+  #lost = new AbortController();
 
   constructor(address: DbAddress, log: Logger) {
     this.#session = new Session(address, {
@@ -19,9 +20,7 @@ export class Leader {
       log,
       statementTimeoutMs: 5_000,
       onConnect: (client) => {
-        client.on("end", () => {
-          this.#held = false;
-        });
+        client.on("end", () => this.#lose());
         return Promise.resolve();
       },
     });
@@ -38,12 +37,24 @@ export class Leader {
       text: "select pg_try_advisory_lock($1) as locked",
       values: [leaderLock],
     });
-    this.#held = rows[0]?.locked ?? false;
-    return this.#held;
+    const held = rows[0]?.locked ?? false;
+    if (held) this.#lost = new AbortController();
+    this.#held = held;
+    return held;
+  }
+
+  /** Aborted when this process stops leading. A new one for each time that it leads. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
   }
 
   async close(): Promise<void> {
-    this.#held = false;
+    this.#lose();
     await this.#session.close();
+  }
+
+  #lose(): void {
+    if (this.#held) this.#lost.abort(new Error("this process leads no longer"));
+    this.#held = false;
   }
 }

@@ -1,7 +1,7 @@
 import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { settlesWithin } from "../../src/embedded/wait.ts";
+import { settlesWithin } from "../../src/embedded/settles-within.ts";
 import { Connection, type Sender } from "./connection.ts";
 import {
   inconsistencies,

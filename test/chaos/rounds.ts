@@ -1,4 +1,4 @@
-import { settlesWithin } from "../../src/embedded/wait.ts";
+import { settlesWithin } from "../../src/embedded/settles-within.ts";
 import { pause } from "../../src/lib/backoff.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Prng } from "./prng.ts";

@@ -1,6 +1,7 @@
 import { openPostgresEventLog } from "../../src/eventlog/postgres.ts";
 import { partitionOf } from "../../src/eventlog/murmur2.ts";
 import { appendOnce, appendParameters } from "../../src/eventlog/postgres-append.ts";
+import { stateOfNewLog } from "../../src/eventlog/postgres-known.ts";
 import type { EventLog, NewEntry } from "../../src/eventlog/eventlog.ts";
 import { pause } from "../../src/lib/backoff.ts";
 import { systemClock } from "../../src/lib/clock.ts";
@@ -93,7 +94,7 @@ function cutStatement(): { readonly advance: string; readonly insert: string } {
   return {
     advance: `${counter}) select part, base from counter`,
     insert: `with counter as materialized (
-               select part, 1 as segment, base, false as young from unnest($1::smallint[], $2::bigint[]) c(part, base)
+               select part, 1 as segment, 0 as redactions, base, false as young from unnest($1::smallint[], $2::bigint[]) c(part, base)
              ), inserted as (${insert}`,
   };
 }
@@ -101,12 +102,15 @@ function cutStatement(): { readonly advance: string; readonly insert: string } {
 /** The log that loses what commits late. */
 function withoutLock(db: Db, log: EventLog): TestLog {
   const { advance, insert } = cutStatement();
+  // Not those that open transactions hold: they would wait for each other.
+  const counters = openDb(db.address, { poolMax: 4, log: testLog });
   const write = async (queryable: Queryable, entries: readonly NewEntry[]): Promise<void> => {
     const items = entries.map((entry) => ({ entry, partition: partitionOf(entry.topic, partitions) }));
     const [parts, counts, ...others] = appendParameters(items, Date.now()).values;
-    const { rows } = await db.query<{ part: number; base: number }>(advance, [parts, counts]);
+    const { rows } = await counters.query<{ part: number; base: number }>(advance, [parts, counts]);
     const bases = [rows.map(({ part }) => part), rows.map(({ base }) => base)];
-    await queryable.query(insert, [...bases, ...others]);
+    const { segment, redactions } = stateOfNewLog;
+    await queryable.query(insert, [...bases, ...others, segment, redactions]);
   };
   return {
     append: (entries) => write(db, entries),
@@ -114,6 +118,7 @@ function withoutLock(db: Db, log: EventLog): TestLog {
     read: (partition, after, limit) => log.read(partition, after, limit),
     [Symbol.asyncDispose]: async () => {
       await log.close();
+      await counters.close();
       await db.close();
     },
   };

@@ -6,6 +6,8 @@ export type BadRequest = Partial<Call> & {
   readonly what: string;
   /** Status and code. */
   readonly refused: string;
+  /** Header lines that no ordinary client would send, after those that every request has; on a connection of its own. */
+  readonly odd?: readonly string[];
   /** The fields or parameters at fault. */
   readonly at?: readonly string[];
 };

@@ -3,12 +3,14 @@ import { after, test } from "node:test";
 import { type Problem, errorRules } from "../../protocol/errors.ts";
 import type { Db } from "../../src/lib/db.ts";
 import { type BadRequest, badBodies, badEnvelopes, marker } from "./bad-bodies.ts";
-import { badReads } from "./bad-reads.ts";
+import { badReads, goodCursor } from "./bad-reads.ts";
 import { badSenders } from "./bad-senders.ts";
-import { openInbox, webhook } from "./inbox.ts";
-import { type Reply, openLeanClient } from "./lean-client.ts";
+import { readDescription } from "../description.ts";
+import { hexId, openInbox, signToken, webhook } from "./inbox.ts";
+import { type Reply, openLeanClient, sendOdd } from "./lean-client.ts";
 
-const inbox = await openInbox({ after });
+const jwtSecret = "a secret of the bad requests, long enough";
+const inbox = await openInbox({ after }, { JWT_SECRET: jwtSecret });
 const { app, dialogsOf, messages, post, source, url } = inbox;
 const client = openLeanClient({ after }, url, 4);
 
@@ -26,10 +28,12 @@ const cases: readonly BadRequest[] = [
 
 /** Sends it with what it leaves unsaid being right. */
 function send(bad: BadRequest): Promise<Reply> {
+  const body = JSON.stringify(webhook());
+  if (bad.odd !== undefined) return sendOdd(url, { path: "/api/v1/webhook", body, odd: bad.odd });
   return client({
     path: "/api/v1/webhook",
     headers: { ...jsonType, authorization: `Bearer ${source.secret}` },
-    body: JSON.stringify(webhook()),
+    body,
     ...bad,
   });
 }
@@ -85,11 +89,39 @@ test("every bad request gets the status, code and pointer that say what is wrong
     }
     if (text.includes(marker) || internals.test(text)) wrong.push(`${bad.what}: shows too much: ${text}`);
     if (status === 405) assert.match(String(reply.headers["allow"]), /OPTIONS/);
-    if (status === 401) assert.equal(reply.headers["www-authenticate"], "Bearer");
+    const challenge = code === "unauthorized" ? "Bearer" : "Webhook-Signature";
+    if (status === 401) assert.equal(reply.headers["www-authenticate"], challenge);
   }
   assert.equal(wrong.slice(0, 10).join("\n"), "");
   await app.drain();
   assert.deepEqual(await traces(app.deps.db), before);
+});
+
+test("the served description names every refusal of the table, but those of paths and methods that are none", async () => {
+  const description = await readDescription(inbox.request);
+  const missing = cases.map(({ what, method = "POST", path = "/api/v1/webhook", refused }) => {
+    const [status = "", code = ""] = refused.split(" ");
+    if (!description.has(method, path)) {
+      return /^40[45] (not_found|method_not_allowed)$|^400 invalid_path$/.test(refused) ? undefined : what;
+    }
+    return description.missing(method, path, { status: Number(status), code });
+  });
+  assert.deepEqual(
+    missing.filter((text) => text !== undefined),
+    [],
+  );
+});
+
+test("the cursors of the table are wrong in one thing each: the one they differ from is taken", async () => {
+  const answer = await inbox.request("GET", `/api/v1/dialogs?cursor=${goodCursor}`, { key: inbox.admin });
+  assert.equal(answer.status, 200, answer.text);
+});
+
+test("a person with the longest subject that there is can send a message", async () => {
+  const key = signToken(jwtSecret, { sub: "s".repeat(195), scope: "webhook:write" });
+  const path = `/api/v1/webhook?source=${source.name}`;
+  const answer = await inbox.request("POST", path, { key, json: webhook() });
+  assert.equal(answer.status, 202, answer.text);
 });
 
 test("what lies exactly at a bound is accepted", async () => {
@@ -124,4 +156,44 @@ test("of a field that is given twice the last value counts", async () => {
   const [dialog] = await dialogsOf(sent.external_client_id);
   const [message] = await messages(dialog?.id ?? 0);
   assert.deepEqual([message?.text, message?.sent_at], ["last", "2022-01-01T00:00:00.000Z"]);
+});
+
+/** So little comes back per second that a test never sees it. */
+const burst = (count: number): string => `0.01/${count}`;
+
+test("every bucket that is empty and a request that is late are refused as the served description says", async (t) => {
+  const limited = await openInbox(t, {
+    RATE_LIMIT_CONTACT: burst(1),
+    RATE_LIMIT_SOURCE: burst(4),
+    RATE_LIMIT_IP: burst(12),
+    REQUEST_TIMEOUT_MS: "1000",
+  });
+  const description = await readDescription(limited.request);
+  const path = "/api/v1/webhook";
+  const refusals: (readonly [string, Reply, string])[] = [];
+  const client = openLeanClient(t, limited.url, 1);
+  const headers = { ...jsonType, authorization: `Bearer ${limited.source.secret}` };
+  const call = (parts: object) => client({ path, headers, body: JSON.stringify(webhook(parts)) });
+
+  const sameContact = { external_client_id: hexId() };
+  assert.equal((await call(sameContact)).status, 202);
+  refusals.push(["429 rate_limited", await call(sameContact), '"contact";r=0']);
+  for (let i = 0; i < 2; i++) assert.equal((await call({})).status, 202);
+  refusals.push(["429 rate_limited", await call({}), '"source";r=0']);
+  const odd = [`Authorization: Bearer ${limited.source.secret}`, "X-Late: yes"];
+  refusals.push([
+    "408 request_timeout",
+    await sendOdd(limited.url, { path, odd, body: "{", missing: 1 }),
+    "",
+  ]);
+  let last = await call({});
+  while (!String(last.headers["ratelimit"]).startsWith('"ip";r=0;')) last = await call({});
+  refusals.push(["429 rate_limited", await call({}), '"ip";r=0']);
+
+  for (const [refused, reply, bucket] of refusals) {
+    const { status, code } = readProblem(reply);
+    assert.equal(`${status} ${code}`, refused);
+    assert.ok(String(reply.headers["ratelimit"] ?? "").includes(bucket), `${bucket}: ${reply.text}`);
+    assert.equal(description.missing("POST", path, { status, code }), undefined);
+  }
 });

@@ -1,9 +1,15 @@
-import { type Inbox, signatures, webhook } from "./inbox.ts";
+import { type Inbox, signToken, signatures, webhook } from "./inbox.ts";
 import { type BadRequest, marker } from "./bad-bodies.ts";
 
 /** Webhooks whose sender is not who it says, or says it wrongly. */
 export async function badSenders(inbox: Inbox): Promise<readonly BadRequest[]> {
-  return [...(await badCredentials(inbox)), ...(await badSignatures(inbox)), ...badQueries(inbox)];
+  return [
+    ...(await badCredentials(inbox)),
+    ...badTokens(inbox),
+    ...(await badSignatures(inbox)),
+    ...badQueries(inbox),
+    ...oddHeads(inbox),
+  ];
 }
 
 async function badCredentials({ addSource, admin, app, key, request, source }: Inbox) {
@@ -45,6 +51,55 @@ async function badCredentials({ addSource, admin, app, key, request, source }: I
   }));
 }
 
+function badTokens({ app, source }: Inbox): readonly BadRequest[] {
+  const { jwtSecret = "" } = app.deps.config;
+  const claims = { scope: "webhook:write" };
+  const longest = "s".repeat(195);
+  const tokens: Readonly<Record<string, string>> = {
+    "an expired token": signToken(jwtSecret, { ...claims, exp: 1 }),
+    "a token that does not expire": signToken(jwtSecret, { ...claims, exp: undefined }),
+    "a token of nobody": signToken(jwtSecret, { ...claims, sub: undefined }),
+    "a token whose subject is empty": signToken(jwtSecret, { ...claims, sub: "" }),
+    "a token whose subject is too long to be an actor": signToken(jwtSecret, {
+      ...claims,
+      sub: `${longest}s`,
+    }),
+    "a token whose subject has a control character": signToken(jwtSecret, { ...claims, sub: "a\u001eb" }),
+    "a token whose subject has a lone surrogate": signToken(jwtSecret, { ...claims, sub: "a\ud800" }),
+    "an unsigned token": signToken(jwtSecret, claims, "none"),
+    "a token of another algorithm": signToken(jwtSecret, claims, "HS512"),
+    "a token by another secret": signToken(`${jwtSecret}x`, claims),
+  };
+  const forbidden = { "a token without the scope": signToken(jwtSecret, { scope: "inbox:read" }) };
+  const row = (refused: string) => {
+    return ([what, token]: readonly [string, string]): BadRequest => ({
+      what,
+      refused,
+      path: `/api/v1/webhook?source=${source.name}`,
+      headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
+    });
+  };
+  return [
+    ...Object.entries(tokens).map(row("401 unauthorized")),
+    ...Object.entries(forbidden).map(row("403 forbidden")),
+  ];
+}
+
+/** What ordinary clients do not send at all. */
+function oddHeads({ source }: Inbox): readonly BadRequest[] {
+  const bearer = `Authorization: Bearer ${source.secret}`;
+  const cases: readonly (readonly [string, string, readonly string[]])[] = [
+    ["the Authorization header twice", "401 unauthorized", [bearer, bearer]],
+    ["two Authorization headers that differ", "401 unauthorized", [bearer, `${bearer}x`]],
+    ["the API key twice", "401 unauthorized", [`X-Api-Key: ${source.secret}`, `X-Api-Key: ${source.secret}`]],
+    ["a second Host", "400 invalid_header", [bearer, "Host: elsewhere.example"]],
+    ["an expectation that nobody knows", "400 invalid_header", [bearer, `Expect: ${marker}`]],
+    ["headers of 17 KiB", "431 headers_too_large", [bearer, `X-Much: ${"a".repeat(17 * 1024)}`]],
+    ["two lengths", "400 invalid_header", [bearer, "Content-Length: 7"]],
+  ];
+  return cases.map(([what, refused, odd]) => ({ what, refused, odd }));
+}
+
 async function badSignatures({ addSource, admin, app, request }: Inbox): Promise<readonly BadRequest[]> {
   const body = JSON.stringify(webhook());
   const [standard, hub, telegram] = [
@@ -69,8 +124,13 @@ async function badSignatures({ addSource, admin, app, request }: Inbox): Promise
     "401 signature_invalid",
     "401 signature_expired",
   ];
-  const cases: readonly (readonly [string, string, string, Record<string, string>])[] = [
+  const cases: readonly (readonly [string, string, string, Record<string, string>, string?])[] = [
     ["no signature", missing, standard.name, {}],
+    // The sender is looked at first: whoever is not the sender learns nothing of what is wrong with a body.
+    ["no signature, and a field missing", missing, standard.name, {}, "{}"],
+    ["a wrong signature, and a field missing", invalid, standard.name, signed, "{}"],
+    ["a wrong signature, and no JSON", invalid, standard.name, signed, "{broken"],
+    ["hub: a wrong signature, and no JSON", invalid, hub.name, signatures.hub(hub.secret, body), "{broken"],
     ["no webhook-id", missing, standard.name, without("webhook-id")],
     ["no webhook-timestamp", missing, standard.name, without("webhook-timestamp")],
     ["no webhook-signature", missing, standard.name, without("webhook-signature")],
@@ -88,6 +148,7 @@ async function badSignatures({ addSource, admin, app, request }: Inbox): Promise
     ["a timestamp with a sign", invalid, standard.name, at(`-${nowS}`)],
     ["hub: no signature", missing, hub.name, {}],
     ["hub: a signature of another body", invalid, hub.name, signatures.hub(hub.secret, `${body} `)],
+    ["hub: upper-case digits", invalid, hub.name, upperCaseHex(signatures.hub(hub.secret, body))],
     ["hub: SHA-1", invalid, hub.name, { "x-hub-signature-256": `sha1=${"a".repeat(40)}` }],
     ["hub: one of Standard Webhooks", missing, hub.name, signed],
     ["telegram: no token", missing, telegram.name, {}],
@@ -100,13 +161,18 @@ async function badSignatures({ addSource, admin, app, request }: Inbox): Promise
       signatures.hub(removed.secret, body),
     ],
   ];
-  return cases.map(([what, refused, name, headers]) => ({
+  return cases.map(([what, refused, name, headers, other = body]) => ({
     what,
     refused,
     path: `/api/v1/webhook?source=${name}`,
     headers: { "content-type": "application/json", ...headers },
-    body,
+    body: other,
   }));
+}
+
+function upperCaseHex(headers: Record<string, string>): Record<string, string> {
+  const change = (value: string): string => `sha256=${value.slice(7).toUpperCase()}`;
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, change(value)]));
 }
 
 function badQueries({ admin, source }: Inbox): readonly BadRequest[] {

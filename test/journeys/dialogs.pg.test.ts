@@ -12,8 +12,11 @@ async function dialogPage(query: string) {
 
 test("pages of dialogs hold each one once, the newest first, while new ones arrive and states change", async () => {
   const clients = Array.from({ length: 7 }, hexId);
-  for (const client of clients) await send(webhook({ external_client_id: client }));
-  await app.drain();
+  for (const client of clients) {
+    await send(webhook({ external_client_id: client }));
+    // Alone in its batch: within ten seconds, pages are told apart by the order in which dialogs were opened.
+    await app.drain();
+  }
   const first = await dialogPage("limit=3");
   await send(webhook());
   await app.drain();
@@ -88,6 +91,60 @@ test("messages come in the order in which they were sent, in the same second as 
   }
   assert.deepEqual(texts, expected);
   assert.equal(dialog.last_message_text, "6", "the preview shows what arrived last");
+});
+
+test("the newest message of a dialog is on its first page when the last one sent is asked for first", async () => {
+  const client = hexId();
+  for (let i = 1; i <= 5; i++) {
+    await send(webhook({ external_client_id: client, send_at: i, message_text: String(i) }));
+  }
+  await app.drain();
+  const [dialog] = await dialogsOf(client);
+  const read = async (query: string) => {
+    const path = `/api/v1/dialogs/${dialog?.id}/messages?order=desc&limit=2${query}`;
+    const page = (await request("GET", path, { key: admin })).as(MessagePage);
+    return { texts: page.messages.map(({ text }) => text), next: page.next_cursor };
+  };
+  const first = await read("");
+  assert.deepEqual(first.texts, ["5", "4"]);
+  await send(webhook({ external_client_id: client, send_at: 6, message_text: "6" }));
+  await app.drain();
+  const second = await read(`&cursor=${first.next}`);
+  assert.deepEqual(second.texts, ["3", "2"], "what arrives while one pages moves nothing");
+  assert.deepEqual(await read(`&cursor=${second.next}`), { texts: ["1"], next: null });
+  assert.deepEqual((await read("")).texts, ["6", "5"], "reading the first page again shows what is new");
+});
+
+test("a cursor is good for its own list, filters and dialog, and for no other", async () => {
+  const clients = [hexId(), hexId()];
+  for (let i = 0; i < 4; i++) await send(webhook({ external_client_id: clients[i % 2] ?? "" }));
+  await app.drain();
+  const [one, two] = await Promise.all(clients.map(dialogsOf));
+  const lists = [
+    "/api/v1/dialogs?limit=1",
+    "/api/v1/dialogs?limit=1&state=open",
+    `/api/v1/dialogs/${one?.[0]?.id}/messages?limit=1`,
+    `/api/v1/dialogs/${one?.[0]?.id}/messages?limit=1&order=desc`,
+    `/api/v1/dialogs/${two?.[0]?.id}/messages?limit=1`,
+    "/api/v1/sources?limit=1",
+  ];
+  await inbox.addSource("hub");
+  const cursors = await Promise.all(
+    lists.map(async (path) => {
+      const { next_cursor: next } = JSON.parse((await request("GET", path, { key: admin })).text) as {
+        next_cursor: string | null;
+      };
+      assert.ok(next !== null, path);
+      return next;
+    }),
+  );
+  for (const [i, path] of lists.entries()) {
+    for (const [j, cursor] of cursors.entries()) {
+      const answer = await request("GET", `${path}&cursor=${cursor}`, { key: admin });
+      if (i === j) assert.equal(answer.status, 200, path);
+      else assert.equal(answer.problem().code, "invalid_cursor", `${path} with a cursor of ${lists[j]}`);
+    }
+  }
 });
 
 test("the preview follows arrival, so it does not depend on how messages fall into batches", async () => {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { replayGroup } from "../../src/eventlog/consumer-admin.ts";
 import { createModules } from "../../src/modules.ts";
 import type { App } from "../../src/app.ts";
+import { type NewEntry, jsonText } from "../../src/eventlog/eventlog.ts";
 import { eventually } from "../harness.ts";
 import { type Inbox, hexId, openInbox, webhook } from "./inbox.ts";
 
@@ -79,6 +80,36 @@ test("an erased message loses its words everywhere and keeps its place, and no r
     (await messages(before.id)).map(({ text }) => text),
     [null, null, "a new one"],
   );
+});
+
+test("a message that was erased comes back by no repetition, however late, and by no rebuild", async (t) => {
+  const { app, dialogsOf, messages, send } = await openInbox(t);
+  const { db, eventlog } = app.deps;
+  const sent = webhook({ message_text: "words to forget" });
+  const id = await send(sent);
+  await app.drain();
+  assert.equal(await eventlog.redact([id], "asked for by the person"), 1);
+  // Two days later; the messenger sends it again, to a server that remembers nothing of it.
+  const { rows } = await db.query<Omit<NewEntry, "data">>(
+    "select id, topic, type, actor from eventlog_entry where id = $1",
+    [id],
+  );
+  for (let day = 1; day <= 2; day++) {
+    await db.query("update eventlog_segment set opened_at = opened_at - interval '1 day'");
+    await eventlog.maintain();
+    await send(webhook({ message_text: `of day ${day}` }));
+  }
+  const data = jsonText({ source_id: 1, payload: sent });
+  await eventlog.append(rows.map((entry) => ({ ...entry, data })));
+  await app.drain();
+  assert.equal(await traces(app, "words to forget"), 0);
+
+  await db.query("truncate inbox_message, inbox_message_key, inbox_dialog, inbox_contact");
+  await replay(app);
+  for (const { id: dialog, last_message_text: preview } of await dialogsOf(sent.external_client_id)) {
+    assert.equal(preview, "");
+    for (const { text } of await messages(dialog)) assert.equal(text, null);
+  }
 });
 
 test("a message that is erased while it is being saved is erased all the same", async (t) => {

@@ -33,10 +33,11 @@ async function deadLetters() {
     .dead_letters;
 }
 
-/** Resolves when there are so many dead letters. The pauses between attempts are cut short. */
+/** Resolves when there are so many dead letters. The pauses between attempts are cut short, and the owner is told. */
 async function untilDead(count: number): Promise<void> {
   await eventually(`${count} dead letters`, async () => {
     await db.query("update eventlog_parked set next_at = now() where state = 'parked'");
+    await db.query("update eventlog_group set parked_changes = parked_changes + 1");
     return (await deadLetters()).length === count;
   });
 }
@@ -85,14 +86,25 @@ test("a poison message holds up its own contact only, is shown with error and pa
   assert.equal(letter.topic, topics.contact(source.id, poisoned));
   assert.equal(letter.attempts, 5);
   assert.equal(letter.waiting_behind, 2);
-  assert.match(letter.error, /check constraint "poison"/);
+  assert.match(letter.error ?? "", /violates check constraint "poison"/);
   const path = `/api/v1/dead-letters/${letter.id}`;
   const detail = (await request("GET", path, { key: admin })).as(DeadLetterDetail);
   assert.deepEqual(detail, { ...letter, data: { source_id: source.id, payload: sent } });
   const { groups } = (await request("GET", "/api/v1/consumers", { key: admin })).as(ConsumerGroupList);
-  assert.deepEqual(groups, [
-    { group: "inbox", lag_entries: 0, lag_seconds: 0, parked: 2, dead: 1, owners: 1 },
-  ]);
+  assert.deepEqual(
+    groups.map(({ partitions, ...figures }) => ({ ...figures, partitions: partitions.length })),
+    [
+      {
+        group: "inbox",
+        lag_entries: 0,
+        lag_seconds: 0,
+        parked: 2,
+        dead: 1,
+        owners: 1,
+        partitions: eventlog.partitions,
+      },
+    ],
+  );
 
   const retry = () => request("POST", `${path}/retry`, { key: admin });
   assert.deepEqual((await retry()).as(Retried), { retried: 1 });
@@ -137,12 +149,11 @@ test("all dead letters of a group are retried at once, and those of other groups
   await write(second, ["poison", "two"]);
   await untilDead(2);
   await removePoison();
-  const retryAll = async (group: string) =>
-    (await request("POST", "/api/v1/dead-letters/retry", { key: admin, json: { group } })).as(Retried)
-      .retried;
-  assert.equal(await retryAll("another"), 0);
+  const retryAll = (group: string) =>
+    request("POST", "/api/v1/dead-letters/retry", { key: admin, json: { group } });
+  assert.equal((await retryAll("another")).problem().code, "not_found");
   assert.equal((await deadLetters()).length, 2);
-  assert.equal(await retryAll("inbox"), 2);
+  assert.equal((await retryAll("inbox")).as(Retried).retried, 2);
   await app.drain();
   for (const client of [first, second]) assert.deepEqual(await textsOf(client), ["poison", "two"]);
   assert.deepEqual(await deadLetters(), []);

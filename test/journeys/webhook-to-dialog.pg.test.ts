@@ -68,6 +68,7 @@ for (const [name, { scheme, path, proof }] of Object.entries(ways)) {
     assert.deepEqual(contact, dialog.contact);
     assert.deepEqual(contact, {
       id: contact.id,
+      source_id: source.id,
       source: source.name,
       external_client_id: sent.external_client_id,
       phone: sent.client_phone,

@@ -4,7 +4,8 @@ import { sourceNamePattern, sourceNameRule } from "../../../protocol/inbox.ts";
 import type { Deps, Proof, UnreadRequest } from "../../deps.ts";
 import { AppError } from "../../lib/errors.ts";
 import { requireSignature } from "./signature.ts";
-import type { SigningSource, Sources } from "./sources.ts";
+import type { SigningSource } from "./source-cache.ts";
+import type { Sources } from "./sources.ts";
 
 /** Who sent a webhook, and how entries name them. */
 export type Sender = { readonly source: SigningSource; readonly actor: string };

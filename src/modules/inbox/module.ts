@@ -16,7 +16,7 @@ export function createInbox(deps: Deps): Module & { readonly sources: Sources } 
     timers: [
       {
         name: "inbox months",
-        everyMs: 3_600_000,
+        everyMs: 60_000,
         run: async () => {
           await makeMonthsAhead(db, clock.now());
           const dropped = await dropOldMonths(db, {

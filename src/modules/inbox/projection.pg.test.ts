@@ -131,7 +131,7 @@ test("however entries fall into batches and come again, the tables say what arri
         }
         const batch = [...handled.slice(-step.again), ...fresh];
         handled.push(...fresh);
-        await db.transaction((tx) => projection.handle(batch, tx));
+        await db.transaction((tx) => projection.handle(batch, tx, new AbortController().signal));
       }
       assert.deepEqual((await storedLines(db)).toSorted(), model.lines().toSorted());
     }),

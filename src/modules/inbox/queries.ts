@@ -13,6 +13,7 @@ import type { Db } from "../../lib/db.ts";
 
 type ContactRow = {
   readonly contact_id: number;
+  readonly source_id: number;
   readonly source: string;
   readonly external_client_id: string;
   readonly phone: string;
@@ -26,13 +27,15 @@ type DialogRow = ContactRow & {
   readonly opened_at: Date;
   readonly last_message_at: Date;
   readonly last_message_text: string;
+  readonly activity_step: number;
 };
 
-const contactColumns = `c.id as contact_id, s.name as source, c.external_client_id, c.phone, c.created_at as contact_created_at`;
+const contactColumns = `c.id as contact_id, c.source_id, s.name as source, c.external_client_id, c.phone, c.created_at as contact_created_at`;
 
 function toContact(row: ContactRow): ContactView {
   return {
     id: row.contact_id,
+    source_id: row.source_id,
     source: row.source,
     external_client_id: row.external_client_id.replaceAll("-", ""),
     phone: row.phone,
@@ -51,40 +54,49 @@ export async function findContact(db: Db, id: number): Promise<ContactView> {
   return toContact(row);
 }
 
-/** Dialogs, the one with the newest message first. */
+/**
+ * The statement of a page of dialogs. It reads no more of them than the page shows, in the order of an index: by the
+ * step of ten seconds in which the newest message arrived, and by id within it, since the exact time of a lively
+ * dialog is in no index. They are chosen before they are joined, so that no other plan is possible.
+ */
+export function dialogPageStatement(
+  { state, contact_id: contactId }: DialogQuery,
+  page: { readonly rows: number; readonly after: readonly (string | number)[] | undefined },
+): { readonly text: string; readonly values: readonly unknown[] } {
+  const values: unknown[] = [page.rows];
+  const parameter = (value: unknown, type: string): string => `$${values.push(value)}::${type}`;
+  // One text for each combination of filters: a generic "is null or" would keep the planner from their indexes.
+  const filters = ["true"];
+  if (state !== undefined) filters.push(`state = ${parameter(state, "text")}`);
+  if (contactId !== undefined) filters.push(`contact_id = ${parameter(contactId, "bigint")}`);
+  if (page.after !== undefined) {
+    const [step, id] = page.after.map((part) => parameter(part, "bigint"));
+    filters.push(`(activity_step, id) < (${step}, ${id})`);
+  }
+  const text = `select d.id, d.state, d.messages_count, d.opened_at, d.last_message_at, d.last_message_text, d.activity_step,
+            ${contactColumns}
+       from (select id, contact_id, state, messages_count, opened_at, last_message_at, last_message_text, activity_step
+               from inbox_dialog where ${filters.join(" and ")}
+              order by activity_step desc, id desc limit $1) d
+       join inbox_contact c on c.id = d.contact_id join inbox_source s on s.id = c.source_id
+      order by d.activity_step desc, d.id desc`;
+  return { text, values };
+}
+
+/** Dialogs, the one with the newest message first; where a page ends within ten seconds, the one opened last first. */
 export async function listDialogs(
   db: Db,
   query: DialogQuery,
 ): Promise<{ readonly dialogs: readonly DialogView[]; readonly next_cursor: string | null }> {
-  const limit = query.limit ?? limits.pageRowsDefault;
-  const [at, id] = query.cursor === undefined ? [null, null] : decodeCursor(query.cursor, ["time", "number"]);
-  // One text for each combination of filters: a generic "is null or" would keep the planner from their indexes.
-  const filters = ["true"];
-  const values: unknown[] = [limit + 1];
-  const filter = (sql: (parameter: string) => string, value: unknown): void => {
-    values.push(value);
-    filters.push(sql(`$${values.length}`));
-  };
-  if (query.state !== undefined) filter((p) => `d.state = ${p}`, query.state);
-  if (query.contact_id !== undefined) filter((p) => `d.contact_id = ${p}`, query.contact_id);
-  if (at !== null) {
-    values.push(at, id);
-    filters.push(
-      `(d.last_message_at, d.id) < ($${values.length - 1}::timestamptz, $${values.length}::bigint)`,
-    );
-  }
-  const { rows } = await db.query<DialogRow>(
-    `select d.id, d.state, d.messages_count, d.opened_at, d.last_message_at, d.last_message_text,
-            ${contactColumns}
-       from inbox_dialog d join inbox_contact c on c.id = d.contact_id join inbox_source s on s.id = c.source_id
-      where ${filters.join(" and ")}
-      order by d.activity_step desc, d.last_message_at desc, d.id desc limit $1`,
-    values,
-  );
+  const { state, contact_id: contactId, cursor, limit = limits.pageRowsDefault } = query;
+  const list = `dialogs state=${state ?? ""} contact=${contactId ?? ""}`;
+  const after = cursor === undefined ? undefined : decodeCursor(cursor, list, ["number", "number"]);
+  const { text, values } = dialogPageStatement(query, { rows: limit + 1, after });
+  const { rows } = await db.query<DialogRow>(text, values);
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return {
-    dialogs: page.map((row) => ({
+    dialogs: page.toSorted(byNewestMessage).map((row) => ({
       id: row.id,
       state: row.state,
       contact: toContact(row),
@@ -94,10 +106,12 @@ export async function listDialogs(
       last_message_text: row.last_message_text,
     })),
     next_cursor:
-      rows.length > limit && last !== undefined
-        ? encodeCursor([last.last_message_at.toISOString(), last.id])
-        : null,
+      rows.length > limit && last !== undefined ? encodeCursor(list, [last.activity_step, last.id]) : null,
   };
+}
+
+function byNewestMessage(a: DialogRow, b: DialogRow): number {
+  return b.last_message_at.getTime() - a.last_message_at.getTime() || b.id - a.id;
 }
 
 type MessageRow = {
@@ -110,22 +124,35 @@ type MessageRow = {
   readonly number: number;
 };
 
-/** Messages of a dialog, the first one sent first. Throws `not_found` for a dialog that is not there. */
+/** Each direction's statement, prepared under its name, and the place before its first message. */
+const messageOrders = {
+  asc: messageOrder("inbox_messages", ">", "", ["-infinity", 0]),
+  desc: messageOrder("inbox_messages_desc", "<", " desc", ["infinity", Number.MAX_SAFE_INTEGER]),
+} as const;
+
+function messageOrder(
+  name: string,
+  comparison: "<" | ">",
+  direction: "" | " desc",
+  start: readonly (string | number)[],
+) {
+  const text = `select id, external_message_id, direction, text, sent_at, received_at, number from inbox_message
+      where dialog_id = $1 and (sent_at, number) ${comparison} ($2::timestamptz, $3::bigint)
+      order by sent_at${direction}, number${direction} limit $4`;
+  return { name, text, start };
+}
+
+/** Messages of a dialog by the time at which they were sent. Throws `not_found` for a dialog that is not there. */
 export async function listMessages(
   db: Db,
   dialogId: number,
   query: MessageQuery,
 ): Promise<{ readonly messages: readonly DialogMessageView[]; readonly next_cursor: string | null }> {
-  const limit = query.limit ?? limits.pageRowsDefault;
-  const [sentAt, number] =
-    query.cursor === undefined ? ["-infinity", 0] : decodeCursor(query.cursor, ["time", "number"]);
-  const { rows } = await db.query<MessageRow>(
-    `select id, external_message_id, direction, text, sent_at, received_at, number from inbox_message
-      where dialog_id = $1 and (sent_at, number) > ($2::timestamptz, $3::bigint)
-      order by sent_at, number limit $4`,
-    [dialogId, sentAt, number, limit + 1],
-    { name: "inbox_messages" },
-  );
+  const { cursor, order = "asc", limit = limits.pageRowsDefault } = query;
+  const { name, text, start } = messageOrders[order];
+  const list = `messages dialog=${dialogId} order=${order}`;
+  const [sentAt, number] = cursor === undefined ? start : decodeCursor(cursor, list, ["time", "number"]);
+  const { rows } = await db.query<MessageRow>(text, [dialogId, sentAt, number, limit + 1], { name });
   if (rows.length === 0) await requireDialog(db, dialogId);
   const page = rows.slice(0, limit);
   const last = page.at(-1);
@@ -140,7 +167,7 @@ export async function listMessages(
     })),
     next_cursor:
       rows.length > limit && last !== undefined
-        ? encodeCursor([last.sent_at.toISOString(), last.number])
+        ? encodeCursor(list, [last.sent_at.toISOString(), last.number])
         : null,
   };
 }

@@ -5,11 +5,6 @@ import {
   IdParams,
   MessagePage,
   MessageQuery,
-  NewSource,
-  SourceList,
-  SourceParams,
-  type SourceView,
-  SourceWithSecret,
   WebhookAccepted,
   WebhookBody,
   WebhookQuery,
@@ -20,9 +15,11 @@ import { createBuckets, createRateHeaders } from "../../lib/token-bucket.ts";
 import { createAccept, payloadBytesMax } from "./accept.ts";
 import { type Sender, authenticateSender } from "./authenticate.ts";
 import { findContact, listDialogs, listMessages } from "./queries.ts";
-import type { Source, Sources } from "./sources.ts";
+import { sourceRoutes } from "./routes-sources.ts";
+import { signatureHeaders } from "./signature.ts";
+import type { Sources } from "./sources.ts";
 
-type RouteDeps = Pick<Deps, "config" | "clock" | "db" | "eventlog"> & { readonly sources: Sources };
+type RouteDeps = Pick<Deps, "config" | "clock" | "db" | "eventlog" | "log"> & { readonly sources: Sources };
 
 /** Sources whose rate is remembered. */
 const sourcesMax = 10_000;
@@ -51,6 +48,15 @@ function webhookRoute(deps: RouteDeps): Route {
     query: WebhookQuery,
     body: WebhookBody,
     responses: { 202: WebhookAccepted },
+    headers: signatureHeaders,
+    errors: [
+      "signature_missing",
+      "signature_invalid",
+      "signature_expired",
+      "forbidden",
+      "unknown_source",
+      "draining",
+    ],
     handler: async (request) => {
       const { source, actor } = request.sender as Sender;
       const taken = buckets.take(source.name);
@@ -87,17 +93,19 @@ function readRoutes({ db }: RouteDeps): readonly Route[] {
       tag,
       query: DialogQuery,
       responses: { 200: DialogPage },
+      errors: ["invalid_cursor"],
       handler: async ({ query }) => ({ status: 200, body: await listDialogs(db, query as DialogQuery) }),
     },
     {
       method: "GET",
       path: "/api/v1/dialogs/:id/messages",
       scope: "inbox:read",
-      summary: "List the messages of a dialog, the first one sent first",
+      summary: "List the messages of a dialog, the first one sent first or the last one",
       tag,
       params: IdParams,
       query: MessageQuery,
       responses: { 200: MessagePage },
+      errors: ["invalid_cursor", "not_found"],
       handler: async ({ params, query }) => ({
         status: 200,
         body: await listMessages(db, (params as IdParams).id, query as MessageQuery),
@@ -111,67 +119,8 @@ function readRoutes({ db }: RouteDeps): readonly Route[] {
       tag,
       params: IdParams,
       responses: { 200: Contact },
+      errors: ["not_found"],
       handler: async ({ params }) => ({ status: 200, body: await findContact(db, (params as IdParams).id) }),
-    },
-  ];
-}
-
-function toView({ id, name, scheme, createdAt }: Source): SourceView {
-  return { id, name, scheme, created_at: createdAt.toISOString() };
-}
-
-function sourceRoutes({ sources }: RouteDeps): readonly Route[] {
-  const nameOf = (params: unknown): string => (params as { name: string }).name;
-  return [
-    {
-      method: "GET",
-      path: "/api/v1/sources",
-      scope: "sources:manage",
-      summary: "List webhook sources",
-      tag,
-      responses: { 200: SourceList },
-      handler: async () => ({ status: 200, body: { sources: (await sources.list()).map(toView) } }),
-    },
-    {
-      method: "POST",
-      path: "/api/v1/sources",
-      scope: "sources:manage",
-      summary: "Create a webhook source; its secret is shown only here",
-      tag,
-      body: NewSource,
-      responses: { 201: SourceWithSecret },
-      handler: async ({ body }) => {
-        const { source, secret } = await sources.create(body as NewSource);
-        return { status: 201, body: { source: toView(source), secret } };
-      },
-    },
-    {
-      method: "POST",
-      path: "/api/v1/sources/:name/rotate",
-      scope: "sources:manage",
-      summary: "Make a new secret; the previous one is good for another 24 hours",
-      tag,
-      params: SourceParams,
-      responses: { 200: SourceWithSecret },
-      handler: async ({ params }) => {
-        const name = nameOf(params);
-        const { secret } = await sources.rotate(name);
-        return { status: 200, body: { source: toView(await sources.find({ name })), secret } };
-      },
-    },
-    {
-      method: "DELETE",
-      path: "/api/v1/sources/:name",
-      scope: "sources:manage",
-      summary: "Remove a source; its dialogs stay",
-      tag,
-      params: SourceParams,
-      responses: {},
-      handler: async ({ params }) => {
-        const name = nameOf(params);
-        if (await sources.remove(name)) return { status: 204 };
-        throw new AppError("unknown_source", { detail: `there is no source "${name}"` });
-      },
     },
   ];
 }

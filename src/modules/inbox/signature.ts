@@ -6,6 +6,15 @@ import { type HmacKey, hmacKey, hmacSha256 } from "./hmac.ts";
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
+/** The headers that prove a sender, and what they hold. */
+export const signatureHeaders = {
+  "webhook-id": "scheme standard: the id of the message, which is signed with it",
+  "webhook-timestamp": "scheme standard: when it was sent, unix seconds",
+  "webhook-signature": "scheme standard: `v1,` and the signature in base64; up to five, separated by spaces",
+  "X-Hub-Signature-256": "scheme hub: `sha256=` and the HMAC of the body in lower-case hexadecimal digits",
+  "X-Telegram-Bot-Api-Secret-Token": "scheme telegram: the secret itself",
+} as const;
+
 /** Throws `AppError` `signature_invalid` unless the body, byte for byte, is what was signed. */
 export type VerifyBody = (body: Buffer) => void;
 
@@ -95,17 +104,16 @@ function header(headers: Headers, name: string): string {
   return value;
 }
 
-const keys = new Lru<string, HmacKey>(1_000);
+const keys = { standard: new Lru<string, HmacKey>(1_000), hub: new Lru<string, HmacKey>(1_000) };
 
 /** The key of a secret: its bytes, and for Standard Webhooks what its base64 stands for. */
 function keyOf(scheme: "standard" | "hub", secret: string): HmacKey {
-  const name = `${scheme} ${secret}`;
-  let key = keys.get(name);
+  let key = keys[scheme].get(secret);
   if (key === undefined) {
     const bytes =
       scheme === "standard" ? Buffer.from(secret.replace(/^whsec_/, ""), "base64") : Buffer.from(secret);
     key = hmacKey(bytes);
-    keys.set(name, key);
+    keys[scheme].set(secret, key);
   }
   return key;
 }

@@ -1,9 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
-
-/** Resolves after `ms`, or at once when `signal` is aborted. */
-export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
-}
+import { pause } from "../lib/backoff.ts";
 
 /** Whether `promise` settles within `ms`. Leaves no timer behind. */
 export async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {

@@ -1,0 +1,44 @@
+#!/usr/bin/env node
+// The way in for any Node.js, and therefore plain JavaScript: the program itself is TypeScript, which only the Node.js
+// that this project brings is sure to run. Says in one sentence what to do when that one is not there.
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const majorMin = 24;
+const version = process.versions.node;
+const main = new URL("../src/main.ts", import.meta.url);
+const packages = fileURLToPath(new URL("../node_modules", import.meta.url));
+const ownNode = fileURLToPath(new URL("../node_modules/.bin/node", import.meta.url));
+
+if (!existsSync(packages)) {
+  refuse('The packages of Tidings are not installed: run "npm ci" first');
+} else if (Number.parseInt(version, 10) >= majorMin) {
+  await import(main.href);
+} else if (existsSync(ownNode)) {
+  handOver();
+} else {
+  refuse(
+    `Tidings needs Node.js ${majorMin} or newer, and this is ${version}: run "npm rebuild node --ignore-scripts=false", which fetches one for this project alone, or install Node.js ${majorMin}`,
+  );
+}
+
+/** @param {string} sentence */
+function refuse(sentence) {
+  process.stderr.write(`${sentence}\n`);
+  process.exitCode = 1;
+}
+
+/** Node.js cannot replace itself before version 22, so this process stays and passes on signals and the end. */
+function handOver() {
+  const signals = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
+  // Before there is a process that would be left behind by one of them.
+  for (const signal of signals) process.on(signal, () => child.kill(signal));
+  const child = spawn(ownNode, [fileURLToPath(main), ...process.argv.slice(2)], { stdio: "inherit" });
+  child.on("error", (error) => refuse(`${ownNode} cannot be started: ${error.message}`));
+  child.on("exit", (code, signal) => {
+    if (signal === null) process.exit(code ?? 1);
+    for (const name of signals) process.removeAllListeners(name);
+    process.kill(process.pid, signal);
+  });
+}

@@ -1,0 +1,85 @@
+import { type Config, databaseAddress, options as configOptions } from "./config.ts";
+import type { Deps } from "./deps.ts";
+import { groupStates, replayGroup, type GroupState } from "./eventlog/consumer-admin.ts";
+import * as deadLetters from "./eventlog/dead-letters.ts";
+import { type FoundationOptions, openFoundation } from "./foundation.ts";
+import { StartupError } from "./lib/errors.ts";
+import { createModules } from "./modules.ts";
+import type { Sources } from "./modules/inbox/sources.ts";
+import { pageOfDeadLetters, retryGroup } from "./modules/operations/dead-letter-pages.ts";
+
+/** What the command line's verbs work on: the database and the log, without roles and listeners. */
+export type Backstage = AsyncDisposable & {
+  readonly deps: Deps;
+  readonly sources: Sources;
+  readonly deadLetters: {
+    list(query: { readonly group?: string; readonly limit: number; readonly cursor?: string }): Promise<{
+      readonly deadLetters: readonly deadLetters.DeadLetter[];
+      readonly next: string | undefined;
+    }>;
+    /** Throws `not_found`, as `retry` of an id and `drop` do. */
+    show(id: number): Promise<deadLetters.DeadLetterDetail>;
+    /** Resolves with how many will be tried again. */
+    retry(which: number | { readonly all: true; readonly group?: string }): Promise<number>;
+    drop(id: number): Promise<deadLetters.DeadLetter>;
+  };
+  readonly consumers: {
+    list(): Promise<readonly GroupState[]>;
+    replay(group: string, where: { readonly from: "first" | "head" }): Promise<void>;
+  };
+};
+
+export type BackstageOptions = FoundationOptions & {
+  /** Whether an embedded database that is not there may be made. */
+  readonly mayCreate: boolean;
+};
+
+export async function openBackstage(config: Config, options: BackstageOptions): Promise<Backstage> {
+  if (!options.mayCreate) await requireCluster(config);
+  const foundation = await openFoundation(config, options);
+  const { deps } = foundation;
+  const { db } = deps;
+  const modules = createModules(deps);
+  const consumers = modules.all.flatMap((module) => module.consumers);
+  return {
+    deps,
+    sources: modules.sources,
+    deadLetters: {
+      list: (query) => pageOfDeadLetters(db, query),
+      show: (id) => deadLetters.showDeadLetter(db, id),
+      retry: (which) => {
+        if (typeof which === "number") return deadLetters.retryDeadLetters(db, { id: which });
+        return which.group === undefined
+          ? deadLetters.retryDeadLetters(db, "all")
+          : retryGroup(db, which.group);
+      },
+      drop: (id) => deadLetters.dropDeadLetter(db, id),
+    },
+    consumers: {
+      list: () => groupStates(db),
+      replay: (group, { from }) => replayGroup(deps, consumers, { group, from }),
+    },
+    [Symbol.asyncDispose]: () => foundation[Symbol.asyncDispose](),
+  };
+}
+
+/** A DATA_DIR that was mistyped or not given must not become a second database, in which nothing is found. */
+async function requireCluster(config: Config): Promise<void> {
+  if (databaseAddress(config) !== undefined) return;
+  const [dataDir, { hasCluster }] = await Promise.all([dataDirOf(config), import("./embedded/embedded.ts")]);
+  if (hasCluster(dataDir)) return;
+  throw new StartupError(
+    `There is no database in ${dataDir}: start the server first, or name the server's own directory with --data-dir (DATA_DIR) or its database with DATABASE_URL`,
+  );
+}
+
+/** Where the data of a server with this configuration lies: not always where DATA_DIR says, when root starts it. */
+export async function dataDirOf(config: Config): Promise<string> {
+  if (databaseAddress(config) !== undefined) return config.dataDir;
+  const { resolveDataDir } = await import("./embedded/embedded.ts");
+  return resolveDataDir({
+    dataDir: config.dataDir,
+    isDefault: config.dataDir === configOptions.dataDir.default,
+    user: config.embeddedUser,
+  }).dataDir;
+}

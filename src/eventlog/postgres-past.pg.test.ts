@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { eventually, openTestDatabase, testLog, testServer } from "../../test/harness.ts";
+import { AppError } from "../lib/errors.ts";
+import { type Db, openDb } from "../lib/db.ts";
+import { newEntry, readAll } from "./eventlog.contract.ts";
+import { partitionOf } from "./murmur2.ts";
+import { parsePosition } from "./position.ts";
+import { openLog } from "./postgres.fixture.ts";
+
+const partition = partitionOf("room/1", 16);
+
+/** What is left after a failover to a standby that had not yet received the newest entries. */
+async function loseAllAfter(db: Db, offset: number): Promise<void> {
+  await db.query("delete from eventlog_entry where part = $1 and entry_offset > $2", [partition, offset]);
+  await db.query("update eventlog_partition set next_offset = $2 + 1 where part = $1", [partition, offset]);
+}
+
+/** Ends every session of the database but this one. */
+async function cutOff(db: Db, database: string = db.address.database): Promise<void> {
+  await db.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()",
+    [database],
+  );
+}
+
+const numbered = (from: number, to: number, what: string) =>
+  Array.from({ length: to - from + 1 }, (_, i) => newEntry("room/1", `${what} ${from + i}`));
+
+test("after a failover that lost entries, a follower reads what came in their place and hears of it", async () => {
+  const db = await openTestDatabase();
+  const [here, there] = [await openLog(db), await openLog(db)];
+  const heard: number[] = [];
+  here.onGrowth((growth) => {
+    for (const each of growth) if (each.partition === partition) heard.push(each.head);
+  });
+  await here.append(numbered(1, 110, "lost"));
+  await loseAllAfter(db, 100);
+  await cutOff(db);
+  heard.length = 0;
+  await there.append(numbered(101, 105, "real"));
+  await eventually("the growth below the lost head is announced", () => heard.includes(105));
+  const { entries } = await here.read(partition, 100, 50);
+  assert.deepEqual(
+    entries.map(({ data }) => data),
+    numbered(101, 105, "real").map(({ data }) => data),
+  );
+  // Its own entries follow those, not the ones that it once knew there.
+  await here.append(numbered(106, 111, "own"));
+  const after = await here.read(partition, 100, 50);
+  assert.deepEqual(
+    after.entries.map(({ data }) => data),
+    [...numbered(101, 105, "real"), ...numbered(106, 111, "own")].map(({ data }) => data),
+  );
+});
+
+test("a log that went back is noticed by the next poll, also when no connection broke", async () => {
+  const db = await openTestDatabase();
+  const [log, there] = [await openLog(db), await openLog(db)];
+  const heard = new Promise<void>((resolve) => {
+    log.onGrowth(() => resolve());
+  });
+  await there.append([newEntry("room/1", "by another process")]);
+  await heard;
+  await log.append(numbered(2, 10, "lost"));
+  assert.equal((await log.read(partition, 5, 10)).entries.length, 5);
+  await loseAllAfter(db, 5);
+  await eventually("the lost entries are no longer read", async () => {
+    const { entries } = await log.read(partition, 5, 10);
+    return entries.length === 0;
+  });
+});
+
+test("positions carry the generation that an operator has set, from the next poll on", async () => {
+  const db = await openTestDatabase();
+  const log = await openLog(db);
+  const generation = async (): Promise<number> => {
+    const [position] = await log.append([newEntry("room/1")]);
+    return parsePosition(position ?? "").generation;
+  };
+  assert.equal(await generation(), 1);
+  await db.query("update eventlog_meta set generation = generation + 1");
+  await eventually("the new generation", async () => (await generation()) === 2);
+});
+
+test("what nobody follows is read from the database", async () => {
+  const db = await openTestDatabase();
+  const log = await openLog(db);
+  const stop = log.onGrowth(() => undefined);
+  await log.append([newEntry("room/1", "kept")]);
+  await readAll(log);
+  stop();
+  stop();
+  await log.append([newEntry("room/1", "not kept")]);
+  await db.query(`update eventlog_entry set data = '"of the database"'`);
+  for (const after of [0, 1]) {
+    const [entry] = (await log.read(partition, after, 1)).entries;
+    assert.equal(entry?.data, '"of the database"');
+  }
+});
+
+test("while its database is away an append is unavailable, and durable once when it is back", async (t) => {
+  const db = await openTestDatabase();
+  const log = await openLog(db, { appendTimeoutMs: 300 });
+  const admin = openDb(testServer(), { poolMax: 1, log: testLog });
+  t.after(() => admin.close());
+  const { database } = db.address;
+  await log.append([newEntry("room/2")]);
+  const entry = newEntry("room/1");
+  await admin.query(`alter database ${database} allow_connections false`);
+  await cutOff(admin, database);
+  await assert.rejects(log.append([entry]), (error) => {
+    assert.ok(error instanceof AppError);
+    return error.code === "unavailable";
+  });
+  await admin.query(`alter database ${database} allow_connections true`);
+  await eventually("the append succeeds", () =>
+    log.append([entry]).then(
+      () => true,
+      () => false,
+    ),
+  );
+  assert.equal((await readAll(log)).filter(({ id }) => id === entry.id).length, 1);
+});
