@@ -216,8 +216,7 @@ test("a route that authenticates its requests does so before the body is read, a
   // The head alone is sent: whoever waited for the body would not answer.
   const head =
     "POST /thing HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n";
-  const refused = parseRaw(await sendRaw(server.port, head));
-  assert.equal(refused.status, 401);
+  assert.match(await firstOf(server.port, head), /^HTTP\/1\.1 401 /);
   for (const who of ["now", "later"]) {
     const post = (body: string): Promise<Response> => postJson(`${server.url}/thing`, body, { "x-who": who });
     assert.equal((await problemOf(post("not even JSON"))).code, "signature_invalid");
@@ -226,6 +225,18 @@ test("a route that authenticates its requests does so before the body is read, a
   }
   assert.equal(handled, 2);
 });
+
+/** What comes first on a connection on which this was sent and nothing follows. */
+function firstOf(port: number, sent: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(sent));
+    socket.on("error", reject);
+    socket.once("data", (answer) => {
+      socket.destroy();
+      resolve(answer.toString("latin1"));
+    });
+  });
+}
 
 /** Sends a request whose body is far too large, all of it, before it looks at the answer; like many simple clients. */
 function sendHuge(port: number, head: string, parts: readonly Buffer[]): Promise<string> {
