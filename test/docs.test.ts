@@ -10,7 +10,7 @@ import { type Option, options, shownDefault } from "../src/config.ts";
 const root = path.join(import.meta.dirname, "..");
 const operationsFile = path.join(root, "docs/operations.md");
 /** Folders whose files are named in texts. */
-const pathLike = /^(?:src|protocol|docs|test|scripts|migrations|bench|\.ci)\/[\w./-]*$/;
+const pathLike = /^(?:src|bin|protocol|docs|test|scripts|migrations|bench|\.ci)\/[\w./-]*$/;
 
 type Document = { readonly file: string; readonly text: string };
 
@@ -69,6 +69,32 @@ async function missingPaths({ file, text }: Document): Promise<readonly string[]
   return missing;
 }
 
+type NamedCode = { readonly path: string; readonly name: string };
+
+/** Names that a text places in a file: `` `path`, `name` ``, `` `name` in `path` `` and `` `name` (`path`) ``. */
+function namedCode(text: string): readonly NamedCode[] {
+  const path = "`((?:src|bin|protocol|test|scripts|bench)/[\\w./-]+\\.(?:ts|mjs))`";
+  const name = "`(#?[A-Za-z_$][\\w$]*)`";
+  const plain = withoutFences(text).replaceAll(/\s+/g, " ");
+  const after = [...plain.matchAll(new RegExp(`${path}, ${name}(?! (?:in )?\\(?\`)`, "g"))];
+  const before = [...plain.matchAll(new RegExp(`${name} (?:in )?\\(?${path}`, "g"))];
+  return [
+    ...after.map(([, path = "", name = ""]) => ({ path, name })),
+    ...before.map(([, name = "", path = ""]) => ({ path, name })),
+  ];
+}
+
+/** Names that are not in the file that the text places them in. A file that is missing has none. */
+async function misplacedNames({ file, text }: Document): Promise<readonly string[]> {
+  const misplaced: string[] = [];
+  for (const { path: target, name } of namedCode(text)) {
+    const code = await readFile(path.join(root, target), "utf8").catch(() => "");
+    const word = new RegExp(`(?<![\\w$#])${RegExp.escape(name)}(?![\\w$])`);
+    if (!word.test(code)) misplaced.push(`${file}: ${name} is not in ${target}`);
+  }
+  return misplaced;
+}
+
 /** Rows of a Markdown table as their cells, without heading and rule. */
 function cellsOf(table: string): readonly (readonly string[])[] {
   return table
@@ -113,13 +139,26 @@ test("every path of this repository that a document names exists", async () => {
   assert.deepEqual(missing.flat(), []);
 });
 
-test("a link and a path that lead nowhere are found", async () => {
+test("every function and type that a document places in a file is there", async () => {
+  const misplaced = await Promise.all(documents.map(misplacedNames));
+  assert.deepEqual(misplaced.flat(), []);
+  const way = documents.find(({ file }) => file === "docs/architecture.md");
+  assert.ok(namedCode(way?.text ?? "").length > 15, "the way of a webhook is named function by function");
+});
+
+test("a link, a path and a name that lead nowhere are found", async () => {
   const planted = {
     file: "docs/planted.md",
-    text: "[a](nowhere.md) and [b](errors.md#nothing) and `src/nothing.ts`",
+    text: `[a](nowhere.md) and [b](errors.md#nothing) and \`src/nothing.ts\`. \`src/app.ts\`, \`commitBatch\`; \`write\`
+      in \`src/modules.ts\`, \`Verb\` (\`src/app.ts\`); \`src/app.ts\`, \`createApp\``,
   };
   assert.equal((await brokenLinks(planted)).length, 2);
   assert.equal((await missingPaths(planted)).length, 1);
+  assert.deepEqual(await misplacedNames(planted), [
+    "docs/planted.md: commitBatch is not in src/app.ts",
+    "docs/planted.md: write is not in src/modules.ts",
+    "docs/planted.md: Verb is not in src/app.ts",
+  ]);
 });
 
 test("docs/operations.md lists the options as the option table has them", async () => {

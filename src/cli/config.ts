@@ -17,7 +17,9 @@ export const config: Verb = {
       const { envExample } = await import("../config.ts");
       return terminal.print(envExample().trimEnd());
     }
-    const dataDir = await context.dataDirOf(await context.readConfig());
+    const config = await context.readConfig();
+    (await import("../access/development.ts")).requireSafeBinding(config);
+    const dataDir = await context.dataDirOf(config);
     const rows = (await loadSettings()).map(({ env, secret, shownDefault }) => {
       const set = environment[env]?.trim() ?? "";
       const value = set === "" ? shownDefault : secret ? "(secret)" : set;

@@ -53,11 +53,13 @@ test("a verb that help does not know leads to help itself", async () => {
   assert.match(err, /^There is no verb "foo"\.[^\n]*\nWhat there is: npx tidings help\n$/);
 });
 
-test("serve does not open a development secret to the network", async () => {
-  const { code, err } = await tidings(["serve", "--host", "0.0.0.0"]);
-  assert.equal(code, 1);
-  assert.match(err, /set JWT_SECRET/);
-  assert.equal(err.trim().split("\n").length, 1);
+test("serve does not open a development secret to the network, and config says so before", async () => {
+  for (const verb of ["serve", "config"]) {
+    const { code, err } = await tidings([verb, "--host", "0.0.0.0"]);
+    assert.equal(code, 1);
+    assert.match(err, /set JWT_SECRET/);
+    assert.equal(err.trim().split("\n").length, 1);
+  }
 });
 
 test("flags win over the environment, which wins over the file .env", async (t) => {

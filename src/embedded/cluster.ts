@@ -78,7 +78,7 @@ async function readVersion(cluster: string): Promise<string | undefined> {
 }
 
 function unreadable(cluster: string, cause: unknown): StartupError {
-  return new StartupError(`The database in ${cluster} cannot be read: start the server as its owner`, {
+  return new StartupError(`The database in ${cluster} cannot be read: start this as its owner`, {
     cause,
   });
 }

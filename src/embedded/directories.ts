@@ -93,7 +93,7 @@ function claim(target: string, account: Account | undefined): void {
   const owner = fs.lstatSync(target).uid;
   if (owner === (account?.uid ?? process.getuid?.())) return;
   if (account === undefined || owner !== 0) {
-    throw new StartupError(`${target} belongs to another user: start the server as that user`);
+    throw new StartupError(`${target} belongs to another user: start this as that user`);
   }
   fs.lchownSync(target, account.uid, account.gid);
   if (!fs.lstatSync(target).isDirectory()) return;

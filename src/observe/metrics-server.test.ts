@@ -20,7 +20,8 @@ test("the page is Prometheus text at /metrics and nothing is anywhere else", asy
   assert.match(text, /^http_requests_total\{method="GET",route="\/a",status="200"\} 1$/m);
   assert.match(text, /^process_cpu_seconds_total /m);
   assert.equal((await fetch(`${url}/metrics?x=1`)).status, 200);
-  assert.equal((await fetch(`${url}/`)).status, 404);
+  const root = await fetch(`${url}/`, { redirect: "manual" });
+  assert.deepEqual([root.status, root.headers.get("location")], [302, "/metrics"]);
   assert.equal((await fetch(`${url}/metrics/x`)).status, 404);
   const posted = await fetch(`${url}/metrics`, { method: "POST", body: "x" });
   assert.equal(posted.status, 405);

@@ -22,7 +22,10 @@ export async function startMetricsServer(
   const log = deps.log.child({ room: "observe" });
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (request.url?.split("?", 1)[0] !== "/metrics") return refuse(response, 404);
+    const path = request.url?.split("?", 1)[0];
+    // Whoever opens the port in a browser means the page.
+    if (path === "/") return void response.writeHead(302, { Location: "/metrics" }).end();
+    if (path !== "/metrics") return refuse(response, 404);
     if (request.method !== "GET" && request.method !== "HEAD") {
       response.setHeader("Allow", "GET, HEAD");
       return refuse(response, 405);

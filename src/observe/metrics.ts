@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { Counter, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import { type RequestMetrics, createRequestMetrics } from "./request-metrics.ts";
 
 /** The Prometheus registry of this process, and the instruments that the rooms share. */
@@ -66,17 +66,4 @@ export function createMetrics(options: { readonly process: boolean }): Metrics {
       registers,
     }),
   };
-}
-
-export function createGauge(metrics: Metrics, name: string, help: string, collect: () => number): void {
-  metrics.registry.registerMetric(
-    new Gauge({
-      name,
-      help,
-      registers: [],
-      collect() {
-        this.set(collect());
-      },
-    }),
-  );
 }
