@@ -51,7 +51,7 @@ function importsOf(file: string, text: string): Import[] {
 
 /** Tests and fixtures may import what they test from anywhere. */
 function isTestSupport(file: string): boolean {
-  return /(\.(test|contract|fixture)|\/test-server)\.ts$/.test(file);
+  return /\.(test|contract|fixture)\.ts$/.test(file);
 }
 
 /** Whether the table forbids it. */

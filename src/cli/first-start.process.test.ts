@@ -88,4 +88,10 @@ test("a verb makes no database where there is none, and says which directory it 
   const migrated = await tidings(["migrate"], env);
   assert.equal(migrated.code, 0, migrated.err);
   assert.equal((await tidings(["key", "list", "--json"], env)).out, "[]\n");
+
+  const refused = await tidings(["source", "create", "Bad!"], env);
+  assert.equal(refused.code, 1);
+  assert.match(refused.err, /^NAME must be 1 to 64 lower-case letters[^\n]*\n$/);
+  const unknown = await tidings(["dead", "drop", "5"], env);
+  assert.equal(unknown.err, "There is no dead letter 5\n");
 });

@@ -8,7 +8,7 @@ import { eventually } from "../../test/harness.ts";
 import type { RouteRequest } from "../deps.ts";
 import { AppError } from "../lib/errors.ts";
 import { parseSafely } from "./json.ts";
-import { parseRaw, postJson, problemOf, sendRaw, startTestServer, testRoute } from "./test-server.ts";
+import { parseRaw, postJson, problemOf, sendRaw, startTestServer, testRoute } from "./test-server.fixture.ts";
 
 /** A route that repeats its body, and says what it was given as bytes. */
 const echo = testRoute({

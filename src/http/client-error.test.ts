@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { test } from "node:test";
-import { parseRaw, requestCounts, sendRaw, startTestServer, testRoute } from "./test-server.ts";
+import { parseRaw, requestCounts, sendRaw, startTestServer, testRoute } from "./test-server.fixture.ts";
 
 test("what is not HTTP gets a clean 400 and the connection ends", async () => {
   await using server = await startTestServer({ routes: [testRoute()] });

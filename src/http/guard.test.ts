@@ -12,7 +12,7 @@ import {
   sendRaw,
   startTestServer,
   testRoute,
-} from "./test-server.ts";
+} from "./test-server.fixture.ts";
 
 /** Answers with who was let in. */
 const whoami = async ({ actor }: RouteRequest) => ({

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { createLogger } from "../lib/logger.ts";
 import { type HealthCheck, createHealth } from "./health.ts";
 import { statsRoute } from "./stats.ts";
-import { startTestServer } from "./test-server.ts";
+import { startTestServer } from "./test-server.fixture.ts";
 import { version } from "./version.ts";
 
 const log = createLogger("silent");

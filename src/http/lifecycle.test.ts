@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { Agent, request as httpRequest } from "node:http";
-import { problemOf, startTestServer, testRoute, waitingRoute } from "./test-server.ts";
+import { problemOf, startTestServer, testRoute, waitingRoute } from "./test-server.fixture.ts";
 
 test("while draining, requests are served and their connections closed, and readiness says so", async () => {
   await using server = await startTestServer({ routes: [testRoute({ method: "GET" })] });

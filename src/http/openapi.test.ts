@@ -5,7 +5,7 @@ import { errorRules } from "../../protocol/errors.ts";
 import type { Route } from "../deps.ts";
 import { operationId } from "./openapi.ts";
 import { statsRoute } from "./stats.ts";
-import { startTestServer, testRoute } from "./test-server.ts";
+import { startTestServer, testRoute } from "./test-server.fixture.ts";
 import { version } from "./version.ts";
 
 type Operation = {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Type } from "typebox";
 import type { RouteRequest } from "../deps.ts";
-import { parseRaw, postJson, problemOf, sendRaw, startTestServer, testRoute } from "./test-server.ts";
+import { parseRaw, postJson, problemOf, sendRaw, startTestServer, testRoute } from "./test-server.fixture.ts";
 
 test("a body where none is described is refused before it is read, and an empty one is none", async () => {
   const { body: _, ...route } = testRoute();

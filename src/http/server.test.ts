@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Type } from "typebox";
 import { isUuid } from "../../protocol/ids.ts";
 import { AppError } from "../lib/errors.ts";
-import { parseRaw, postJson, problemOf, sendRaw, startTestServer, testRoute } from "./test-server.ts";
+import { parseRaw, postJson, problemOf, sendRaw, startTestServer, testRoute } from "./test-server.fixture.ts";
 
 test("a route's JSON text is sent as it is, with the standard headers", async () => {
   const handler = async () => ({ status: 202, json: '{"a" : 1}', headers: { "X-Extra": "yes" } });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Type } from "typebox";
 import fc from "fast-check";
-import { postJson, problemOf, startTestServer, testRoute } from "./test-server.ts";
+import { postJson, problemOf, startTestServer, testRoute } from "./test-server.fixture.ts";
 import { textFault } from "./text-keyword.ts";
 
 test("a text's length is counted in code points without the white space around it", () => {

@@ -4,7 +4,7 @@ import { Type } from "typebox";
 import fc from "fast-check";
 import type { RouteRequest } from "../deps.ts";
 import { createCoercion } from "./coerce.ts";
-import { postJson, problemOf, startTestServer, testRoute } from "./test-server.ts";
+import { postJson, problemOf, startTestServer, testRoute } from "./test-server.fixture.ts";
 
 const closed = { additionalProperties: false } as const;
 const hex = Type.String({ pattern: "^[0-9a-f]{32}$", "x-detail": "32 hexadecimal digits" });
