@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { DbAddress } from "./lib/db.ts";
 
 /** Parsers of option texts. Each throws an `Error` whose message completes the sentence "NAME: …". */
@@ -13,6 +14,25 @@ export function list(value: string): readonly string[] {
     .split(",")
     .map((item) => item.trim())
     .filter((item) => item !== "");
+}
+
+const namedNetworks = new Set(["loopback", "linklocal", "uniquelocal"]);
+
+/** Addresses and networks, such as "10.0.0.0/8, ::1", and the names that stand for some of them. */
+export function networks(value: string): readonly string[] {
+  const items = list(value);
+  const wrong = items.find((item) => !namedNetworks.has(item) && !isAddressOrNetwork(item));
+  if (wrong !== undefined) {
+    throw new Error(`must list addresses or networks such as 10.0.0.0/8, and "${wrong}" is neither`);
+  }
+  return items;
+}
+
+function isAddressOrNetwork(item: string): boolean {
+  const [address = "", prefix, ...rest] = item.split("/");
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
 }
 
 export function count(min: number, max: number): (value: string) => number {
@@ -74,9 +94,13 @@ export function secret(minLength: number): (value: string) => string {
   };
 }
 
-export function url(value: string): URL {
-  if (!URL.canParse(value)) throw new Error("must be a URL");
-  return new URL(value);
+/** An address that can be fetched. */
+export function httpUrl(value: string): URL {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url?.protocol !== "https:" && url?.protocol !== "http:") {
+    throw new Error("must be a URL that starts with https:// or http://");
+  }
+  return url;
 }
 
 /** A PostgreSQL connection URL. Its password may hold anything, so no error repeats the text. */

@@ -65,6 +65,7 @@ const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
   port: ["-1", "65536", "80a", "1.5", "1e3"],
   metricsPort: ["none", "65536"],
   maxConnections: ["0", "1000001"],
+  trustProxy: ["nonsense", "::1, 10.0.0.0/33", "::1/129", "10.0.0.0/8/8", "10.0.0.0/", "10.0.0"],
   requestTimeoutMs: ["99", "600001"],
   roles: ["api,gateway", ","],
   logLevel: ["verbose"],
@@ -89,7 +90,7 @@ const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
   rateIp: ["1//2"],
   rateContact: ["1 / 2"],
   jwtSecret: ["x".repeat(31)],
-  jwtJwksUrl: ["id.example/keys"],
+  jwtJwksUrl: ["id.example/keys", "ftp://id.example/keys"],
 };
 
 /** What an option needs beside it. */

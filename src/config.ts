@@ -51,7 +51,7 @@ export const options = {
     doc: "open connections; further ones are refused",
   }),
   trustProxy: option("Listening", "TRUST_PROXY", {
-    parse: parse.list,
+    parse: parse.networks,
     default: [] as readonly string[],
     shown: "",
     doc: "addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas",
@@ -179,7 +179,7 @@ export const options = {
     doc: "secret of HS256 tokens, at least 32 characters; without it and JWT_JWKS_URL a development secret is made",
   }),
   jwtJwksUrl: option<URL | undefined>("Access", "JWT_JWKS_URL", {
-    parse: parse.url,
+    parse: parse.httpUrl,
     default: undefined,
     shown: "",
     doc: "URL of the key set of an outside issuer; needs JWT_ISSUER and JWT_AUDIENCE beside it",
@@ -203,7 +203,6 @@ export type Config = { readonly [K in OptionName]: (typeof options)[K] extends O
 
 /**
  * Reads the options from an environment. All problems are reported at once, in one `StartupError`.
- * `overrides` are the command line's, under the same names as the environment's.
  */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const problems: string[] = [];

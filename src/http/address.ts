@@ -1,6 +1,3 @@
-import { isIP } from "node:net";
-import { StartupError } from "../lib/errors.ts";
-
 /** Longest text taken for an address: a trusted proxy passes on what its client wrote. */
 const addressLengthMax = 64;
 
@@ -23,21 +20,4 @@ export function addressKey(address: string): string {
   const tail = right === "" ? [] : right.split(":");
   const zeros = Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => "0");
   return [...head, ...zeros, ...tail].slice(0, 4).join(":");
-}
-
-const namedNetworks = new Set(["loopback", "linklocal", "uniquelocal"]);
-
-/** Refuses to start with a list of trusted proxies in which one is not an address or a network. */
-export function requireProxyAddresses(list: readonly string[]): void {
-  const wrong = list.find((item) => !namedNetworks.has(item) && !isAddressOrNetwork(item));
-  if (wrong !== undefined) {
-    throw new StartupError(`TRUST_PROXY: "${wrong}" is neither an address nor a network such as 10.0.0.0/8`);
-  }
-}
-
-function isAddressOrNetwork(item: string): boolean {
-  const [address = "", prefix, ...rest] = item.split("/");
-  const family = isIP(address);
-  if (family === 0 || rest.length > 0) return false;
-  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
 }

@@ -256,14 +256,10 @@ test("the client's address comes from X-Forwarded-For only behind a trusted prox
   assert.deepEqual(await (await postJson(`${wary.url}/thing`, {}, headers)).json(), { ip: "127.0.0.1" });
 });
 
-test("a port that is taken and a proxy that is no address are explained", async () => {
+test("a port that is taken is named, with another to choose", async () => {
   await using server = await startTestServer();
   await assert.rejects(startTestServer({ port: server.port }), {
     name: "StartupError",
     message: `port ${server.port} is already taken by another program; choose another with PORT=${server.port + 1}`,
-  });
-  await assert.rejects(startTestServer({ config: { trustProxy: ["nonsense"] } }), {
-    name: "StartupError",
-    message: /^TRUST_PROXY: "nonsense" is neither/,
   });
 });

@@ -3,7 +3,6 @@ import { fastify } from "fastify";
 import type { Deps, Route } from "../deps.ts";
 import { type ListenAddress, listen } from "../lib/listen.ts";
 import { createBuckets, createRateHeaders } from "../lib/token-bucket.ts";
-import { requireProxyAddresses } from "./address.ts";
 import type { HttpApp, HttpReply, HttpRequest } from "./app.ts";
 import { acceptJsonOnly } from "./body.ts";
 import { createClientErrorHandler } from "./client-error.ts";
@@ -64,7 +63,6 @@ const paramLengthMax = 256;
 /** Starts the HTTP API. Rejects with a `StartupError` when the port cannot be opened. */
 export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<HttpServer> {
   const { config, clock } = deps;
-  requireProxyAddresses(config.trustProxy);
   const log = deps.log.child({ room: "http" });
   const bounds = { ...defaultBounds, ...options.bounds };
   const load = new Load(bounds);
