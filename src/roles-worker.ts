@@ -22,7 +22,7 @@ export async function startWorker(deps: Deps, modules: readonly Module[]): Promi
   return { stop: () => worker.stop() };
 }
 
-/** Where each group stands. A database that does not answer leaves the last figures. */
+/** Where each group stands. A database that refuses or does not answer in time leaves the last figures. */
 function exposeLag({ db, log, metrics }: Deps): void {
   exposeGroups(metrics.registry, async () => {
     try {

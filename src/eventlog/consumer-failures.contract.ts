@@ -211,11 +211,11 @@ export function testFailuresContract(driver: string, open: () => Promise<Consume
     const secret = newEntry(topic, "secret");
     let armed = false;
     await work(
-      tally({ attemptsMax: 1 }, (entries) => {
-        if (!entries.some(({ data }) => data.includes("poison"))) return Promise.resolve();
-        if (!armed || entries.length !== 2) return Promise.reject(new Error("no"));
+      tally({ attemptsMax: 1 }, async (entries, tx) => {
+        if (!entries.some(({ data }) => data.includes("poison"))) return;
+        if (!armed || entries.length !== 2) throw new Error("no");
         armed = false;
-        return Promise.reject(Object.assign(new Error("connection lost"), { code: "08006" }));
+        await tx.query("do $$ begin raise exception 'connection lost' using errcode = '08006'; end $$");
       }),
     );
     await log.append([newEntry(topic, "poison"), secret]);

@@ -1,5 +1,6 @@
 import { openTestDatabase, testLog } from "../../test/harness.ts";
 import { systemClock } from "../lib/clock.ts";
+import { testFaultsContract } from "./consumer-faults.contract.ts";
 import { testFailuresContract } from "./consumer-failures.contract.ts";
 import { testLimitsContract } from "./consumer-limits.contract.ts";
 import { testConsumerContract } from "./consumer.contract.ts";
@@ -37,5 +38,6 @@ for (const [driver, open] of [
 ] as const) {
   testConsumerContract(driver, open);
   testFailuresContract(driver, open);
+  testFaultsContract(driver, open);
   testLimitsContract(driver, open);
 }

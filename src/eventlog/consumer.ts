@@ -27,15 +27,21 @@ export type Consumer = {
   /** Attempts at an entry before it becomes a dead letter. */
   readonly attemptsMax: number;
   /**
-   * How long one call of `handle` may take, milliseconds; `handleMaxMs` of `runner-handle.ts` unless given. One that
-   * takes longer is rolled back and counts as failed. Nothing else of the group is handled meanwhile.
+   * How long one call of `handle` may take, milliseconds; `handleMaxMs` of `runner-handle.ts` unless given, and no more
+   * than a transaction may be silent (`idleInTransactionMaxMs`). One that takes longer is rolled back and counts as
+   * failed. Nothing else of the group is handled meanwhile.
    */
   readonly handleMaxMs?: number;
   /**
+   * This process has begun to work on more partitions, whose entries another may have handled before, or its database has
+   * failed over: what the consumer remembers of its tables beside them may be outdated. Called between two batches.
+   */
+  onTakeOver?(): void;
+  /**
    * Handles entries, in log order per topic, from one or several partitions. Effects through `tx` commit together
-   * with the checkpoint. Throwing rolls all of it back, and what was thrown says what follows (`runner-faults.ts`): a
-   * database that is away is waited for without limit; after anything else the failing entry is looked for by halving
-   * the batch, though when it took too long, only after some attempts at the whole. The signal is aborted when the call
+   * with the checkpoint. Throwing rolls all of it back, and what was thrown says what follows (`runner-faults.ts`): the
+   * server's own database, when it is away, is waited for without limit; after anything else, be it that a mail server
+   * cannot be reached, the failing entry is looked for by halving the batch, though when it took too long, only after some attempts at the whole. The signal is aborted when the call
    * has been given up: nothing it does through `tx` counts any more, and it should end.
    */
   handle(entries: readonly Entry[], tx: Tx, signal: AbortSignal): Promise<void>;

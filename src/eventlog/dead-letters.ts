@@ -10,6 +10,7 @@ export type DeadLetter = {
   readonly time: Date;
   readonly attempts: number;
   readonly error: string;
+  /** When its last attempt failed and it was given up. */
   readonly parkedAt: Date;
   /** Later entries of its topic that wait for it; 0 where the group skips dead letters. */
   readonly waitingBehind: number;

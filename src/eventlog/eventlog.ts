@@ -37,10 +37,11 @@ export type EventLog = {
 
   /**
    * Up to `limit` entries of one partition with an offset greater than `after`, in order, and `end`: the offset up to
-   * which the answer is complete (>= the last entry's; a reader continues from there).
+   * which the answer is complete (>= the last entry's; a reader continues from there). Their data has up to `bytesMax`
+   * bytes of UTF-8 in all, or it is the data of one entry, however large.
    * Throws `PositionExpiredError` when retention has removed entries after `after`.
    */
-  read(partition: number, after: number, limit: number): Promise<ReadResult>;
+  read(partition: number, after: number, limit: number, bytesMax?: number): Promise<ReadResult>;
 
   /** The last assigned offset per partition, index = partition; 0 where nothing was ever appended. */
   heads(): Promise<readonly number[]>;
@@ -57,10 +58,13 @@ export type EventLog = {
   /**
    * Replaces the data of entries by a tombstone (`redactedData`), wherever copies of them lie in the log's own tables,
    * and appends entries `eventlog.redacted` to each topic that name them. The ids are remembered for ever, also those
-   * that are not in the log (any more): their data does not come back with a repetition. Not atomic for more than
-   * `redactIdsMax` ids; repeating is harmless. Resolves with the number of entries changed.
+   * that are not in the log (any more): their data does not come back with a repetition. Projections keep what the log
+   * does not, so of an id that is given with its topic readers are told there in any case, also when nothing is left to
+   * erase in the log; of one without, only when there is. Not atomic for more than `redactIdsMax` ids; repeating is
+   * harmless. Resolves with the number of entries changed. Throws `AppError` `invalid_body` for a topic that breaks a
+   * limit.
    */
-  redact(ids: readonly string[], reason: string): Promise<number>;
+  redact(targets: readonly (string | Redactable)[], reason: string): Promise<number>;
 
   /** How the writer fares: entries that wait to become durable, and for how long the oldest has, milliseconds. */
   backlog(): { readonly entries: number; readonly oldestMs: number };
@@ -71,6 +75,16 @@ export type EventLog = {
   /** Stops accepting, waits until what was accepted is durable or has failed, and releases connections. */
   close(): Promise<void>;
 };
+
+/** Bytes of data that one read carries, and one batch of a group. A first entry beyond them is taken all the same. */
+export const batchBytesMax = 4 * 1_048_576;
+
+/** How many of these entries have up to `bytesMax` bytes of data in all; at least the first. */
+export function countWithin(entries: readonly Pick<Entry, "data">[], bytesMax: number): number {
+  let bytes = 0;
+  const end = entries.findIndex(({ data }) => (bytes += Buffer.byteLength(data)) > bytesMax);
+  return end === -1 ? entries.length : Math.max(end, 1);
+}
 
 export type EventLogCapabilities = {
   /** What an acknowledged append survives. */
@@ -111,6 +125,9 @@ export type Entry = {
   readonly data: JsonText;
   readonly trace: string | undefined;
 };
+
+/** The id of an entry that is or was in the log, and the topic that it was appended to. */
+export type Redactable = Pick<NewEntry, "id" | "topic">;
 
 export type ReadResult = { readonly entries: readonly Entry[]; readonly end: number };
 

@@ -10,12 +10,15 @@ import {
   type Position,
   PositionExpiredError,
   type ReadResult,
+  type Redactable,
+  batchBytesMax,
+  countWithin,
   redactedData,
   redactedType,
 } from "./eventlog.ts";
 import { partitionOf } from "./murmur2.ts";
 import { formatPosition } from "./position.ts";
-import { noticesOf, partsToRedact } from "./redaction.ts";
+import { noticesOf, partsToRedact, toldOf } from "./redaction.ts";
 
 /**
  * The log in the memory of one process: for tests, and as the shape of a log that lies outside the database (its
@@ -52,14 +55,18 @@ export class MemoryEventLog implements EventLog {
   }
 
   // oxlint-disable-next-line require-await -- refusals must reject, not throw
-  async read(partition: number, after: number, limit: number): Promise<ReadResult> {
+  async read(
+    partition: number,
+    after: number,
+    limit: number,
+    bytesMax: number = batchBytesMax,
+  ): Promise<ReadResult> {
     const { entries, tail, head } = this.#partition(partition);
     if (after < tail) throw new PositionExpiredError(partition, after, tail);
-    const found = entries.slice(after - tail, after - tail + limit);
-    return {
-      entries: found,
-      end: found.length === limit ? (found.at(-1)?.offset ?? after) : Math.max(head, after),
-    };
+    const next = entries.slice(after - tail, after - tail + limit);
+    const found = next.slice(0, countWithin(next, bytesMax));
+    const more = next.length === limit || found.length < next.length;
+    return { entries: found, end: more ? (found.at(-1)?.offset ?? after) : Math.max(head, after) };
   }
 
   heads(): Promise<readonly number[]> {
@@ -77,14 +84,17 @@ export class MemoryEventLog implements EventLog {
     };
   }
 
-  redact(ids: readonly string[], reason: string): Promise<number> {
+  // oxlint-disable-next-line require-await -- refusals must reject, not throw
+  async redact(targets: readonly (string | Redactable)[], reason: string): Promise<number> {
     let changed = 0;
-    for (const part of partsToRedact(ids)) {
-      const erased = part.map((id) => this.#erase(id)).filter((entry) => entry !== undefined);
-      this.#store(noticesOf(erased, reason));
+    for (const part of partsToRedact(targets)) {
+      const erased = part.map(({ id }) => this.#erase(id)).filter((entry) => entry !== undefined);
+      const notices = noticesOf(toldOf(part, erased), reason);
+      checkEntries(notices);
+      this.#store(notices);
       changed += erased.length;
     }
-    return Promise.resolve(changed);
+    return changed;
   }
 
   /** Removes a partition's entries up to an offset, as retention does. */

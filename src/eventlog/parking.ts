@@ -1,6 +1,6 @@
 import type { Queryable } from "../lib/db.ts";
 import { type Entry, redactedData } from "./eventlog.ts";
-import { type EntryRow, toEntry } from "./postgres-read.ts";
+import { type EntryRow, runningBytes, toEntry, withinBytes } from "./postgres-read.ts";
 
 /**
  * The retry stage. An entry that fails is parked, and later entries of its topic behind it; the first of a topic is
@@ -14,7 +14,7 @@ import { type EntryRow, toEntry } from "./postgres-read.ts";
  */
 export const parkedMax = 100_000;
 /** Longest stored error, in UTF-16 units. */
-const errorLengthMax = 2_000;
+export const errorLengthMax = 2_000;
 
 export type ParkedEntry = { readonly id: number; readonly attempts: number; readonly entry: Entry };
 
@@ -25,21 +25,37 @@ export type Failure = {
   readonly dead: boolean;
 };
 
-/** Parks entries: the one that failed with its failure, others (`undefined`) behind an earlier one. */
+/** Whoever quotes an entry may quote what PostgreSQL's text refuses: NUL and lone surrogates. */
+function storable(error: string): string {
+  return error.slice(0, errorLengthMax).toWellFormed().replaceAll("\0", "\u2400");
+}
+
+/** An entry that is parked now and was not before, and whether it is the first of its topic there. */
+export type Parked = { readonly partition: number; readonly offset: number; readonly first: boolean };
+
+/**
+ * Parks entries: the one that failed with its failure, others (`undefined`) behind an earlier one. Those that are parked
+ * already, as a replay meets them, stay as they are, and are not in the answer.
+ */
 export async function park(
   tx: Queryable,
   group: string,
   items: readonly { readonly entry: Entry; readonly failure: Failure | undefined }[],
-): Promise<void> {
-  await tx.query(
-    `insert into eventlog_parked (group_name, part, entry_offset, entry_id, topic, type, time, actor, data, trace,
+): Promise<readonly Parked[]> {
+  const { rows } = await tx.query<{ part: number; entry_offset: number; first: boolean }>(
+    `with parked as (
+     insert into eventlog_parked (group_name, part, entry_offset, entry_id, topic, type, time, actor, data, trace,
                                   state, attempts, error, next_at)
      select $1, i.part, i.entry_offset, i.entry_id, i.topic, i.type, to_timestamp(i.time_ms / 1000), i.actor, i.data, i.trace,
             i.state, i.attempts, i.error, now() + make_interval(secs => i.delay_ms / 1000)
        from unnest($2::smallint[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::float8[], $8::text[], $9::json[],
                    $10::text[], $11::text[], $12::int[], $13::text[], $14::float8[])
             i(part, entry_offset, entry_id, topic, type, time_ms, actor, data, trace, state, attempts, error, delay_ms)
-     on conflict (group_name, part, entry_offset) do nothing`,
+     on conflict (group_name, part, entry_offset) do nothing returning part, entry_offset, topic)
+     select part, entry_offset, not exists (
+              select from eventlog_parked o
+               where o.group_name = $1 and o.topic = p.topic and o.entry_offset < p.entry_offset) as first
+       from parked p`,
     [
       group,
       items.map(({ entry }) => entry.partition),
@@ -53,10 +69,11 @@ export async function park(
       items.map(({ entry }) => entry.trace ?? null),
       items.map(({ failure }) => (failure?.dead === true ? "dead" : "parked")),
       items.map(({ failure }) => failure?.attempts ?? 0),
-      items.map(({ failure }) => failure?.error.slice(0, errorLengthMax) ?? null),
+      items.map(({ failure }) => (failure === undefined ? null : storable(failure.error))),
       items.map(({ failure }) => failure?.delayMs ?? 0),
     ],
   );
+  return rows.map((row) => ({ partition: row.part, offset: row.entry_offset, first: row.first }));
 }
 
 export type WaitingTopic = {
@@ -115,15 +132,20 @@ export async function parkedEntries(
     readonly topic: string;
     readonly deadHold: boolean;
     readonly limit: number;
+    /** Of data; a first entry beyond it is taken all the same. */
+    readonly bytesMax: number;
   },
 ): Promise<readonly ParkedEntry[]> {
   const { rows } = await tx.query<EntryRow & { parked_id: number; attempts: number; state: string }>(
     `select id as parked_id, attempts, state, entry_id as id, part, entry_offset, topic, type,
             (extract(epoch from time) * 1000)::float8 as time_ms, actor, data, trace
-       from eventlog_parked
-      where group_name = $1 and part = $2 and topic = $3 and ${held(scope.deadHold)}
-      order by entry_offset limit $4`,
-    [group, scope.partition, scope.topic, scope.limit],
+       from (select *, ${runningBytes} from (
+               select * from eventlog_parked
+                where group_name = $1 and part = $2 and topic = $3 and ${held(scope.deadHold)}
+                order by entry_offset limit $4) allowed
+             window inorder as (order by entry_offset rows unbounded preceding)) p
+      where ${withinBytes("p", 5)} order by entry_offset`,
+    [group, scope.partition, scope.topic, scope.limit, scope.bytesMax],
   );
   const dead = rows.findIndex(({ state }) => state === "dead");
   return (dead === -1 ? rows : rows.slice(0, dead)).map((row) => ({
@@ -137,17 +159,18 @@ export async function unpark(tx: Queryable, ids: readonly number[]): Promise<voi
   await tx.query("delete from eventlog_parked where id = any($1::bigint[])", [ids]);
 }
 
-/** Notes another failed attempt; the last one makes the entry a dead letter. */
+/** Notes another failed attempt; the last one makes the entry a dead letter, and this the time since when it is one. */
 export async function noteFailure(tx: Queryable, id: number, failure: Failure): Promise<void> {
   await tx.query(
     `update eventlog_parked
         set attempts = $2, error = case when data::text = $6 then null else $3 end, state = $4,
-            next_at = now() + make_interval(secs => $5::float8 / 1000)
+            next_at = now() + make_interval(secs => $5::float8 / 1000),
+            parked_at = case $4 when 'dead' then now() else parked_at end
       where id = $1`,
     [
       id,
       failure.attempts,
-      failure.error.slice(0, errorLengthMax),
+      storable(failure.error),
       failure.dead ? "dead" : "parked",
       failure.delayMs,
       redactedData,

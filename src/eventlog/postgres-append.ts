@@ -103,7 +103,7 @@ export type Appended = {
 };
 
 /** More changes of the log than can fall between the same statement's beginning and its lock. */
-const viewsMax = 100;
+export const viewsMax = 100;
 
 /** Runs a statement, and again with a newer view of the log while that has changed. */
 export async function append(

@@ -16,11 +16,17 @@ export const knownIdsMax = 100_000;
 export class KnownLog {
   readonly #idsMax: number;
   #state = stateOfNewLog;
+  /** Grows with each `forget`: what was asked for before it is not taken over after it. */
+  #era = 0;
   /** Undefined when there are too many. */
   #ids: ReadonlySet<string> | undefined = new Set();
 
   constructor(idsMax: number = knownIdsMax) {
     this.#idsMax = idsMax;
+  }
+
+  get era(): number {
+    return this.#era;
   }
 
   get state(): LogState {
@@ -34,9 +40,17 @@ export class KnownLog {
     return ids === undefined || entries.some(({ id }) => ids.has(id));
   }
 
+  /** The log may not be the one that this was learnt of: its database may have failed over or been restored. */
+  forget(): void {
+    this.#state = stateOfNewLog;
+    this.#ids = new Set();
+    this.#era++;
+  }
+
   /** `seen` was read from a locked row, so all that led to it is committed. */
   async learn(queryable: Queryable, seen: LogState): Promise<void> {
     // Counts only go back with the log itself, when its database fails over or is restored.
+    const era = this.#era;
     const back = seen.redactions < this.#state.redactions;
     const [known, from] = back ? [new Set<string>(), 0] : [this.#ids, this.#state.redactions];
     if (known !== undefined && seen.redactions > from) {
@@ -44,6 +58,7 @@ export class KnownLog {
         "select id from eventlog_redacted where redaction > $1 and redaction <= $2 limit $3",
         [from, seen.redactions, this.#idsMax - known.size + 1],
       );
+      if (era !== this.#era) return;
       const ids = new Set([...known, ...rows.map(({ id }) => id)]);
       this.#ids = ids.size > this.#idsMax ? undefined : ids;
     }

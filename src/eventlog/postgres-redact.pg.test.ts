@@ -6,7 +6,7 @@ import { openDb } from "../lib/db.ts";
 import { migrate, readMigrations } from "../lib/migrate.ts";
 import { newEntry, readAll } from "./eventlog.contract.ts";
 import { type RedactedData, jsonText, redactedData, redactedType } from "./eventlog.ts";
-import { appendOnce } from "./postgres-append.ts";
+import { append, appendOnce, viewsMax } from "./postgres-append.ts";
 import { KnownLog } from "./postgres-known.ts";
 import { rememberRedacted } from "./postgres-redact.ts";
 import { insertEntries } from "./postgres-writer.ts";
@@ -94,6 +94,53 @@ test("a process that knew of more redactions than there are, after a failover, k
   assert.deepEqual([known.mayBeRedacted([kept]), known.mayBeRedacted([lost])], [true, false]);
   await known.learn(db, { segment: 1, redactions: 0 });
   assert.equal(known.mayBeRedacted([kept]), false);
+});
+
+test("what is redacted after a failover that lost a redaction is a tombstone, also for those who knew the lost one", async () => {
+  const db = await openTestDatabase();
+  const [here, there] = [await openLog(db), await openLog(db)];
+  const [lost, secret] = [newEntry("room/1", "lost"), newEntry("room/1", "secret")];
+  await here.redact([lost.id], "erasure");
+  await here.append([newEntry("room/1")]);
+  await db.query("delete from eventlog_redacted");
+  await db.query("update eventlog_partition set redactions = 0");
+  await db.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+  );
+  await there.redact([secret.id], "erasure");
+  await here.append([secret]);
+  const stored = (await readAll(there)).find(({ id }) => id === secret.id);
+  assert.equal(stored?.data, redactedData);
+});
+
+test("what was asked for before everything was forgotten is not known after it", async () => {
+  const known = new KnownLog();
+  const asked = Promise.withResolvers<void>();
+  const answered = known.learn(
+    { query: () => asked.promise.then(() => ({ rows: [{ id: "a" } as never], rowCount: 1 })) },
+    { segment: 2, redactions: 1 },
+  );
+  known.forget();
+  asked.resolve();
+  await answered;
+  assert.deepEqual(known.state, { segment: 1, redactions: 0 });
+});
+
+test("a log whose partitions never agree is asked so often, and no more", async () => {
+  let asked = 0;
+  const rows = [{ part: 0, segment: 9, redactions: 0 }];
+  const queryable = {
+    query: () => {
+      asked++;
+      return Promise.resolve({
+        rows: rows.map((row) => ({ ...row, segment: asked + 1 })) as never[],
+        rowCount: 1,
+      });
+    },
+  };
+  const how = { time: 0, statement: appendOnce, known: new KnownLog() };
+  await assert.rejects(append(queryable, [{ entry: newEntry("room/1"), partition: 0 }], how), /same segment/);
+  assert.equal(asked, viewsMax);
 });
 
 test("what was redacted before ids were remembered is remembered after the upgrade", async (t) => {

@@ -1,7 +1,7 @@
 import type { Queryable, Tx } from "../lib/db.ts";
 import { type NewEntry, redactedData, redactedType } from "./eventlog.ts";
 import { redactParked } from "./parking.ts";
-import { noticesOf } from "./redaction.ts";
+import { type Target, noticesOf, toldOf } from "./redaction.ts";
 
 /**
  * Remembers ids for ever, so that whoever appends them again appends tombstones. It counts up `redactions` of every
@@ -30,9 +30,10 @@ export async function rememberRedacted(tx: Tx, ids: readonly string[]): Promise<
 /** Replaces the data, wherever the log keeps it, and makes the entries that tell of it. */
 export async function redactEntries(
   tx: Queryable,
-  ids: readonly string[],
+  part: readonly Target[],
   reason: string,
 ): Promise<{ readonly changed: number; readonly entries: readonly NewEntry[] }> {
+  const ids = part.map(({ id }) => id);
   const { rows } = await tx.query<{ id: string; topic: string }>(
     `update eventlog_entry set data = $2::json
       where id = any($1::uuid[]) and data::text <> $2 and type <> $3
@@ -41,5 +42,5 @@ export async function redactEntries(
   );
   // Now, and not only when each group meets the notice: a group may no longer run.
   await redactParked(tx, ids);
-  return { changed: rows.length, entries: noticesOf(rows, reason) };
+  return { changed: rows.length, entries: noticesOf(toldOf(part, rows), reason) };
 }

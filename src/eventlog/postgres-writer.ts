@@ -1,6 +1,7 @@
 import { AppError, errorCodeOf } from "../lib/errors.ts";
 import { backoffMs, pause } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
+import { asConnectFault } from "../lib/db-faults.ts";
 import { type DbAddress, type Queryable, isDbLimitError, isTransientDbError } from "../lib/db.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Session } from "../lib/session.ts";
@@ -107,8 +108,10 @@ export class BatchWriter {
     const startedAt = performance.now();
     const time = this.#options.clock.now();
     const wary = repeated || startedAt - this.#repeatedAt < repetitionsMs;
-    const queryable = asQueryable(session);
     const { known } = this.#options;
+    // A connection that is opened anew makes what is known void: first the one, then the other.
+    await session.connect();
+    const queryable = asQueryable(session, known);
     const insert = (statement: AppendStatement): Promise<InsertedBatch> =>
       insertEntries(queryable, items, { time, statement, known });
     const batch = wary
@@ -159,9 +162,13 @@ async function firstOffsets(queryable: Queryable, items: readonly AppendItem[]):
   });
 }
 
-function asQueryable(session: Session): Queryable {
+/** Statements say what is known of the log: none goes out on a connection that is younger than that. */
+function asQueryable(session: Session, known: KnownLog): Queryable {
   return {
     query: async (text, values = [], options = {}) => {
+      const { era } = known;
+      await session.connect();
+      if (era !== known.era) throw asConnectFault(new Error("the connection was opened anew"));
       const result = await session.query<never>({
         text,
         values: [...values],

@@ -2,14 +2,16 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { eventually, openTestDatabase } from "../../test/harness.ts";
 import { newEntry, readAll, testEventLogContract } from "./eventlog.contract.ts";
+import { testReadersContract } from "./eventlog-readers.contract.ts";
 import { redactedData } from "./eventlog.ts";
 import { dayMs, impatient, openLog, rotating } from "./postgres.fixture.ts";
 
-testEventLogContract("postgres", async () => {
-  const db = await openTestDatabase();
-  const log = await openLog(db, { retention: impatient });
-  return { log, db, expireAll: () => log.maintain() };
-});
+for (const testContract of [testEventLogContract, testReadersContract])
+  testContract("postgres", async () => {
+    const db = await openTestDatabase();
+    const log = await openLog(db, { retention: impatient });
+    return { log, db, expireAll: () => log.maintain() };
+  });
 
 test("a second log on the same database is woken by the first one's appends", async () => {
   const db = await openTestDatabase();

@@ -5,14 +5,16 @@ import type { Logger } from "../lib/logger.ts";
 import { Session } from "../lib/session.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { checkEntries } from "./check-entries.ts";
-import type {
-  Entry,
-  EventLog,
-  EventLogCapabilities,
-  NewEntry,
-  PartitionGrowth,
-  Position,
-  ReadResult,
+import {
+  type Entry,
+  type EventLog,
+  type EventLogCapabilities,
+  type NewEntry,
+  type PartitionGrowth,
+  type Position,
+  type ReadResult,
+  type Redactable,
+  batchBytesMax,
 } from "./eventlog.ts";
 import { GroupCommit, type QueuedEntry } from "./group-commit.ts";
 import { Growth } from "./growth.ts";
@@ -118,7 +120,10 @@ export class PostgresEventLog implements EventLog {
       log,
       notify: options.notify,
       node: uuidv7(),
-      onPastChanged: () => this.#recent.clear(),
+      onPastChanged: () => {
+        this.#recent.clear();
+        this.#known.forget();
+      },
       onGeneration: (generation) => {
         if (generation === this.#generation) return;
         this.#generation = generation;
@@ -158,10 +163,15 @@ export class PostgresEventLog implements EventLog {
     tx.afterCommit(() => this.#growth.appended(heads));
   }
 
-  async read(partition: number, after: number, limit: number): Promise<ReadResult> {
-    const recent = this.#recent.read(partition, after, limit);
+  async read(
+    partition: number,
+    after: number,
+    limit: number,
+    bytesMax: number = batchBytesMax,
+  ): Promise<ReadResult> {
+    const recent = this.#recent.read(partition, after, limit, bytesMax);
     if (recent !== undefined) return { entries: recent, end: recent.at(-1)?.offset ?? after };
-    return readEntries(this.#reader, { partition, after, limit });
+    return readEntries(this.#reader, { partition, after, limit, bytesMax });
   }
 
   async heads(): Promise<readonly number[]> {
@@ -187,11 +197,12 @@ export class PostgresEventLog implements EventLog {
     };
   }
 
-  async redact(ids: readonly string[], reason: string): Promise<number> {
+  async redact(targets: readonly (string | Redactable)[], reason: string): Promise<number> {
     let changed = 0;
-    for (const part of partsToRedact(ids)) {
+    for (const part of partsToRedact(targets)) {
+      const ids = part.map(({ id }) => id);
       // In a transaction of its own, first: from its commit on, nobody appends the data again.
-      await this.#db.transaction((tx) => rememberRedacted(tx, part));
+      await this.#db.transaction((tx) => rememberRedacted(tx, ids));
       changed += await this.#db.transaction(async (tx) => {
         const notices = await redactEntries(tx, part, reason);
         await this.appendIn(tx, notices.entries);
@@ -230,8 +241,7 @@ export class PostgresEventLog implements EventLog {
 
   async close(): Promise<void> {
     await this.#commit.close();
-    await this.#growth.close();
-    await Promise.all([this.#writer.close(), this.#reader.close()]);
+    await Promise.all([this.#growth.close(), this.#writer.close(), this.#reader.close()]);
   }
 
   #partitionOf(topic: string): number {

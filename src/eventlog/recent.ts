@@ -1,4 +1,4 @@
-import type { Entry } from "./eventlog.ts";
+import { type Entry, countWithin } from "./eventlog.ts";
 
 export type RecentBounds = {
   /** Entries of one partition. */
@@ -47,14 +47,21 @@ export class RecentEntries {
   }
 
   /**
-   * Up to `limit` entries after `after`, at least one; undefined when the next one is not here. Only the database
+   * Up to `limit` entries after `after` with up to `bytesMax` bytes of data, at least one; undefined when the next one is not here. Only the database
    * knows whether there is a next one at all: others append too.
    */
-  read(partition: number, after: number, limit: number): readonly Entry[] | undefined {
+  read(
+    partition: number,
+    after: number,
+    limit: number,
+    bytesMax = Number.POSITIVE_INFINITY,
+  ): readonly Entry[] | undefined {
     const ring = this.#rings.get(partition);
     if (ring === undefined || after + 1 < ring.start || after >= ring.end) return undefined;
     const from = ring.head + (after + 1 - ring.start);
-    return ring.entries.slice(from, from + limit);
+    const found = ring.entries.slice(from, from + limit);
+    // What counts as two bytes here has three at the most: a small ring need not be measured.
+    return ring.bytes * 1.5 <= bytesMax ? found : found.slice(0, countWithin(found, bytesMax));
   }
 
   /**

@@ -67,7 +67,7 @@ export class HeldTopics {
   }
 
   /** Up to `limit` topics that are due. */
-  due(limit: number): readonly HeldTopic[] {
+  allDue(limit: number): readonly HeldTopic[] {
     const now = performance.now();
     const found: HeldTopic[] = [];
     for (const topic of this.#timed) {
@@ -84,6 +84,12 @@ export class HeldTopics {
     if (held === undefined) return;
     held.waiting += change;
     this.#waiting.set(partition, this.waiting(partition) + change);
+  }
+
+  /** The topic's first entry is another one now, and may be tried at once. */
+  due({ partition, topic }: Pick<Entry, "partition" | "topic">): void {
+    const held = this.#partitions.get(partition)?.get(topic);
+    if (held !== undefined) this.schedule(held, 0);
   }
 
   /** The topic's first entry has failed and is parked. */

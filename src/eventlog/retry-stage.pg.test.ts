@@ -5,12 +5,14 @@ import { systemClock } from "../lib/clock.ts";
 import type { Db } from "../lib/db.ts";
 import { createMetrics } from "../observe/metrics.ts";
 import type { Consumer } from "./consumer.ts";
-import { type Cleanup, parkMany, tally } from "./consumer.fixture.ts";
+import { type Cleanup, parkMany, tally, topicsIn } from "./consumer.fixture.ts";
+import { newEntry } from "./eventlog.contract.ts";
+import type { Entry } from "./eventlog.ts";
 import { ensureGroup } from "./leases.ts";
 import { MemoryEventLog } from "./memory.ts";
 import { partitionOf } from "./murmur2.ts";
-import { parkedMax } from "./parking.ts";
-import { RetryStage } from "./retry-stage.ts";
+import { park, parkedMax } from "./parking.ts";
+import { RetryStage, topicsPerLook } from "./retry-stage.ts";
 import { OwnedPartitions } from "./runner-partitions.ts";
 
 const topic = "room/1";
@@ -120,4 +122,42 @@ test("a retry locks its lease's row only when its handler has ended, and rolls b
   await assert.rejects(run(), { name: "FencedError" });
   assert.equal(locks.length, 1, "the row was free while the handler ran");
   assert.equal(await effects(), 0);
+});
+
+test("one look tries so many topics that are due, and the next one the others", async (t) => {
+  const { db, run, effects } = await openStage(t);
+  for (const each of topicsIn(partition, topicsPerLook + 1))
+    await parkMany(db, { group: "tally", topic: each, state: "parked", count: 1 });
+  assert.equal(await run(), true);
+  assert.equal(await effects(), topicsPerLook);
+  assert.equal(await run(), true);
+  assert.equal(await effects(), topicsPerLook + 1);
+});
+
+test("what a replay parks before a dead letter is tried at once, what comes behind it is not", async (t) => {
+  const { db, stage, run, effects } = await openStage(t);
+  await parkMany(db, { group: "tally", topic, state: "dead", count: 1 });
+  assert.equal(await run(), false);
+  const entry = (offset: number): Entry => ({
+    ...newEntry(topic),
+    partition,
+    offset,
+    time: 0,
+    trace: undefined,
+  });
+  const [before, behind] = [entry(-5), entry(5)];
+  for (const [one, first] of [
+    [behind, false],
+    [before, true],
+  ] as const) {
+    const item = { entry: one, failure: undefined };
+    const [parked, ...rest] = await park(db, "tally", [item]);
+    assert.deepEqual([parked, rest], [{ partition, offset: one.offset, first }, []]);
+    assert.deepEqual(await park(db, "tally", [item]), [], "it was parked before");
+    stage.follow(one, first);
+    assert.equal(await run(), first);
+  }
+  while (await run());
+  assert.equal(await effects(), 1);
+  assert.deepEqual([stage.waiting(partition), stage.holds({ partition, topic })], [1, true]);
 });

@@ -1,7 +1,7 @@
-import { loggableMessage } from "../lib/logger.ts";
+import { errorKind } from "../lib/logger.ts";
 import { holdPartition } from "./checkpoints.ts";
 import type { Consumer } from "./consumer.ts";
-import { type Entry, redactedData } from "./eventlog.ts";
+import { type Entry, batchBytesMax, redactedData } from "./eventlog.ts";
 import {
   type Failure,
   type ParkedEntry,
@@ -11,13 +11,13 @@ import {
   waitingTopics,
 } from "./parking.ts";
 import { type HeldTopic, HeldTopics } from "./retry-stage-topics.ts";
-import { failureOf, isEntrysFault } from "./runner-faults.ts";
+import { failureOf, faultOf, isEntrysFault, unstorable } from "./runner-faults.ts";
 import { handleInTime } from "./runner-handle.ts";
 import type { OwnedPartition } from "./runner-partitions.ts";
 import type { RunnerDeps } from "./runner.ts";
 
 /** Topics tried per look. */
-const topicsPerLook = 100;
+export const topicsPerLook = 100;
 /** How often what is remembered is read anew while there is any, milliseconds: older servers retry and drop silently. */
 const relearnEveryMs = 60_000;
 
@@ -70,15 +70,16 @@ export class RetryStage {
     else if (this.#deadHold) this.#held.hold(entry, Number.POSITIVE_INFINITY);
   }
 
-  /** An entry was parked behind an earlier one. */
-  follow(entry: Entry): void {
+  /** An entry was parked behind an earlier one; or before it, when a replay came to it: then it is tried `first`. */
+  follow(entry: Entry, first: boolean): void {
     this.#held.count(entry, 1);
+    if (first) this.#held.due(entry);
   }
 
   /** Tries what is due; true when it changed anything. */
   async run(owned: readonly OwnedPartition[]): Promise<boolean> {
     await this.#learn(owned);
-    const due = this.#held.due(topicsPerLook);
+    const due = this.#held.allDue(topicsPerLook);
     for (const topic of due) {
       const owner = owned.find(({ partition }) => partition === topic.partition);
       if (owner !== undefined) await this.#retryTopic(topic, owner);
@@ -103,11 +104,14 @@ export class RetryStage {
   async #retryTopic(topic: HeldTopic, owner: OwnedPartition): Promise<void> {
     const { group, batchMax } = this.#consumer;
     const scope = { partition: topic.partition, topic: topic.topic, deadHold: this.#deadHold };
-    const waiting = await parkedEntries(this.#deps.db, group, { ...scope, limit: batchMax });
+    const waiting = await parkedEntries(this.#deps.db, group, {
+      ...scope,
+      limit: batchMax,
+      bytesMax: batchBytesMax,
+    });
     if (waiting.length === 0) {
-      // Behind a dead letter, then; or a person has dropped the last of them, which is noticed by itself.
-      if (!this.#deadHold) this.#held.count(topic, -topic.waiting);
-      this.#held.schedule(topic, Number.POSITIVE_INFINITY);
+      // A person has retried or dropped something, or has had the log read again: what is remembered is outdated.
+      this.forget([topic.partition]);
       return;
     }
     if (waiting.length > 1 && (await this.#attempt(waiting, owner)) === undefined) {
@@ -157,14 +161,19 @@ export class RetryStage {
   ): Promise<void> {
     const { group } = this.#consumer;
     const failure = failureOf(error, parked.attempts + 1, this.#consumer);
-    await this.#deps.db.transaction(async (tx) => {
-      await noteFailure(tx, parked.id, failure);
-      await holdPartition(tx, group, owner);
+    const note = (noted: Failure): Promise<void> =>
+      this.#deps.db.transaction(async (tx) => {
+        await noteFailure(tx, parked.id, noted);
+        await holdPartition(tx, group, owner);
+      });
+    await note(failure).catch((refused: unknown) => {
+      if (faultOf(refused) !== "entry") throw refused;
+      return note({ ...failure, error: unstorable });
     });
     this.#noted(topic, failure);
     const { id, type } = parked.entry;
     this.#deps.log[failure.dead ? "error" : "warn"](
-      { group, entry: id, type, attempts: failure.attempts, error: loggableMessage(error) },
+      { group, entry: id, type, attempts: failure.attempts, error: errorKind(error) },
       failure.dead ? "entry became a dead letter" : "parked entry failed again",
     );
   }

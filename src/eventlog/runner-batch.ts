@@ -1,10 +1,10 @@
-import { loggableMessage } from "../lib/logger.ts";
+import { errorKind } from "../lib/logger.ts";
 import { moveCheckpoints } from "./checkpoints.ts";
 import type { Consumer } from "./consumer.ts";
 import type { Entry } from "./eventlog.ts";
 import { type Failure, park, redactParked } from "./parking.ts";
 import type { RetryStage } from "./retry-stage.ts";
-import { failureOf, faultOf } from "./runner-faults.ts";
+import { failureOf, faultOf, unstorable } from "./runner-faults.ts";
 import { handleInTime } from "./runner-handle.ts";
 import { move, moved } from "./runner-partitions.ts";
 import { type Slice, entryCount, halve } from "./runner-slice.ts";
@@ -49,11 +49,21 @@ export class BatchHandler {
       const fault = faultOf(error);
       if (fault === "overload" ? !mayBlame(slices) : fault !== "entry") throw error;
       if (entryCount(slices) <= 1) {
-        await this.#apply(slices, { error });
+        await this.#park(slices, error);
         return fault === "entry";
       }
       for (const half of halve(slices)) if (!(await this.#process(half))) return false;
       return true;
+    }
+  }
+
+  /** Parks the one entry. Where that fails too, what was said of the entry is left out: it must not stop its partition. */
+  async #park(slices: readonly Slice[], error: unknown): Promise<void> {
+    try {
+      await this.#apply(slices, { error });
+    } catch (refused) {
+      if (faultOf(refused) !== "entry") throw refused;
+      await this.#apply(slices, { error: new Error(unstorable) });
     }
   }
 
@@ -68,20 +78,30 @@ export class BatchHandler {
       ...(failure === undefined ? [] : free.map((entry) => ({ entry, failure }))),
       ...behind.map((entry) => ({ entry, failure: undefined })),
     ];
-    await this.#deps.db.transaction(async (tx) => {
+    const added = await this.#deps.db.transaction(async (tx) => {
       if (failure === undefined && free.length > 0)
         await handleInTime(this.#consumer, free, { tx, stopping: this.#stopping });
-      if (parked.length > 0) await park(tx, group, parked);
+      const rows = parked.length > 0 ? await park(tx, group, parked) : [];
       const redacted = slices.flatMap((slice) => slice.redacted.flatMap(({ ids }) => ids));
       if (redacted.length > 0) await redactParked(tx, redacted);
       const moves = slices.map(({ owned, to }) => move(owned, to));
       await moveCheckpoints(tx, group, moves);
+      return rows;
     });
     for (const { owned, to } of slices) moved(owned, to);
-    for (const entry of behind) this.#retries.follow(entry);
-    this.#deps.metrics.parkedEntries.inc({ group }, parked.length);
+    const firstOf = new Map(added.map(({ partition, offset, first }) => [`${partition} ${offset}`, first]));
+    for (const entry of behind) {
+      const first = firstOf.get(keyOf(entry));
+      if (first !== undefined) this.#retries.follow(entry, first);
+    }
+    this.#deps.metrics.parkedEntries.inc({ group }, added.length);
     if (failure === undefined) this.#deps.metrics.consumedEntries.inc({ group }, free.length);
-    else for (const entry of free) this.#noteFailed(entry, failure, failed?.error);
+    else
+      for (const entry of free) {
+        if (firstOf.has(keyOf(entry))) this.#noteFailed(entry, failure, failed?.error);
+        // It is parked already, a dead letter that a replay has met: what is remembered of its topic is too little.
+        else this.#retries.forget([entry.partition]);
+      }
   }
 
   #noteFailed(entry: Entry, failure: Failure, cause: unknown): void {
@@ -89,10 +109,14 @@ export class BatchHandler {
     this.#retries.hold(entry, failure);
     if (failure.dead) this.#deps.metrics.deadLetters.inc({ group });
     this.#deps.log.warn(
-      { group, entry: entry.id, type: entry.type, error: loggableMessage(cause) },
+      { group, entry: entry.id, type: entry.type, error: errorKind(cause) },
       "entry failed and was parked",
     );
   }
+}
+
+function keyOf({ partition, offset }: Entry): string {
+  return `${partition} ${offset}`;
 }
 
 /** Counts an attempt that took too long; true when one of the partitions has had its attempts as a whole. */

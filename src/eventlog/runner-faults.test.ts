@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { asConnectFault, asStatementFault } from "../lib/db-faults.ts";
 import { FencedError } from "./checkpoints.ts";
 import { type Fault, HandlerTimeoutError, StoppingError, failureOf, faultOf } from "./runner-faults.ts";
 
 function coded(code: string): Error {
-  return Object.assign(new Error("of the database"), { code });
+  return asStatementFault(Object.assign(new Error("of the database"), { code }));
+}
+
+function ofElsewhere(code: string): Error {
+  return Object.assign(new Error("of a mail server"), { code });
 }
 
 test("what took too long or too much is told from a database that is away and from a bad entry", () => {
@@ -13,13 +18,18 @@ test("what took too long or too much is told from a database that is away and fr
     [coded("53200"), "overload"],
     [coded("55P03"), "overload"],
     [coded("53100"), "database"],
-    [new Error("Query read timeout"), "overload"],
+    [asStatementFault(new Error("Query read timeout")), "overload"],
     [new HandlerTimeoutError("60000 ms"), "overload"],
     [coded("08006"), "database"],
     [coded("57P01"), "database"],
     [coded("40001"), "database"],
     [coded("40P01"), "database"],
-    [coded("ECONNREFUSED"), "database"],
+    [coded("ECONNRESET"), "database"],
+    [asConnectFault(ofElsewhere("ECONNREFUSED")), "database"],
+    [coded("08P01"), "entry"],
+    ...["ECONNREFUSED", "ENOENT", "EPIPE", "ERR_SSL_WRONG_VERSION_NUMBER"].map(
+      (code) => [ofElsewhere(code), "entry"] as const,
+    ),
     [coded("42P01"), "schema"],
     [coded("23514"), "entry"],
     [coded("22P02"), "entry"],

@@ -1,4 +1,4 @@
-import { isDbLimitError, isSchemaFault, isTransientDbError } from "../lib/db-faults.ts";
+import { isDbLimitError, isOfDatabase, isSchemaFault, isTransientDbError } from "../lib/db-faults.ts";
 import { backoffMs } from "../lib/backoff.ts";
 import { errorMessage } from "../lib/errors.ts";
 import { FencedError } from "./checkpoints.ts";
@@ -28,7 +28,10 @@ export class StoppingError extends Error {
 export function faultOf(error: unknown): Fault {
   if (error instanceof FencedError) return "fenced";
   if (error instanceof StoppingError) return "stopping";
-  if (error instanceof HandlerTimeoutError || isDbLimitError(error)) return "overload";
+  if (error instanceof HandlerTimeoutError) return "overload";
+  // A handler's own network error may say the same as a database that is away: it is the entry that leads there.
+  if (!isOfDatabase(error)) return "entry";
+  if (isDbLimitError(error)) return "overload";
   if (isTransientDbError(error)) return "database";
   return isSchemaFault(error) ? "schema" : "entry";
 }
@@ -43,6 +46,9 @@ export function isEntrysFault(error: unknown): boolean {
 const retryRule = { baseMs: 100, factor: 4, maxMs: 60_000 } as const;
 /** The same for one that took too long: should it be the database after all, it gets time to recover. */
 const overloadedRetryRule = { baseMs: 2_000, factor: 4, maxMs: 60_000 } as const;
+
+/** Noted in place of an error that the database does not take: the entry must not stop its partition. */
+export const unstorable = "it failed, and what it said of that cannot be stored";
 
 /** What is noted of an entry's failed attempt, the `attempts`th. */
 export function failureOf(

@@ -17,6 +17,8 @@ export type OwnedPartition = {
   expired: boolean;
   /** It was told that the partition has parked all it may. */
   toldFull: boolean;
+  /** Of the data of the entries that were read last, UTF-16 units; 1 before the first read. */
+  meanLength: number;
   /** Attempts in a row at a batch with entries of this partition that took too long or too much. */
   overloads: number;
 };
@@ -27,6 +29,10 @@ export type OwnedPartition = {
  */
 export class OwnedPartitions {
   readonly #owned = new Map<number, OwnedPartition>();
+  /** By partition: what was committed when the leases were told the last time, and so before they are asked for again. */
+  readonly #committed = new Map<number, Pick<OwnedPartition, "epoch" | "checkpoint">>();
+  /** Partitions whose checkpoint the database has lost. */
+  readonly #back = new Set<number>();
   #leases: readonly Lease[] | undefined;
   #takenOver: PromiseWithResolvers<void> | undefined;
   #ended = false;
@@ -47,19 +53,31 @@ export class OwnedPartitions {
   sync(leases: readonly Lease[]): Promise<void> {
     if (this.#ended) return Promise.resolve();
     this.#leases = leases;
+    for (const { partition, epoch, checkpoint } of leases) {
+      const before = this.#committed.get(partition);
+      if (before?.epoch === epoch && checkpoint < before.checkpoint) this.#back.add(partition);
+    }
+    this.#committed.clear();
+    for (const { partition, epoch, checkpoint } of this.all)
+      if (!this.#back.has(partition)) this.#committed.set(partition, { epoch, checkpoint });
     this.#takenOver ??= Promise.withResolvers();
     return this.#takenOver.promise;
   }
 
-  /** Adds partitions that were claimed and drops those that were lost; answers with the added ones. */
+  /**
+   * Adds partitions that were claimed and drops those that were lost; answers with the added ones. One whose checkpoint
+   * has gone back under the same epoch is begun anew: the database has failed over and lost what was committed last.
+   */
   takeOver(): readonly number[] {
     const leases = this.#leases;
     if (leases === undefined) return [];
     this.#leases = undefined;
     const held = new Map(leases.map((lease) => [lease.partition, lease]));
     for (const [partition, owned] of this.#owned) {
-      if (held.get(partition)?.epoch !== owned.epoch) this.#owned.delete(partition);
+      if (held.get(partition)?.epoch !== owned.epoch || this.#back.has(partition))
+        this.#owned.delete(partition);
     }
+    this.#back.clear();
     const added = leases.filter(({ partition }) => !this.#owned.has(partition));
     for (const lease of added) this.#owned.set(lease.partition, begin(lease));
     this.#takenOver?.resolve();
@@ -100,6 +118,7 @@ function begin({ partition, epoch, checkpoint }: Lease): OwnedPartition {
     announced: 0,
     expired: false,
     toldFull: false,
+    meanLength: 1,
     overloads: 0,
   };
 }

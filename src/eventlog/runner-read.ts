@@ -6,6 +6,7 @@ import {
   type EventLog,
   PositionExpiredError,
   type RedactedData,
+  batchBytesMax,
   parseData,
   redactedData,
   redactedType,
@@ -56,14 +57,24 @@ export class BatchReader {
     const count = Math.min(active.length, Math.max(1, Math.floor(batchMax / limit)));
     const turn = this.#rotation++ % active.length;
     const chosen = [...active.slice(turn), ...active.slice(0, turn)].slice(0, count);
-    const slices = await Promise.all(chosen.map((one) => this.#readOne(one, limit)));
+    const bytesMax = Math.floor(batchBytesMax / chosen.length);
+    const slices = await Promise.all(chosen.map((one) => this.#readOne(one, limit, bytesMax)));
     return slices.filter((slice) => slice !== undefined);
   }
 
-  async #readOne(owned: OwnedPartition, limit: number): Promise<Slice | undefined> {
+  async #readOne(owned: OwnedPartition, limit: number, bytesMax: number): Promise<Slice | undefined> {
     const { announced } = owned;
     try {
-      const { entries, end } = await this.#deps.eventlog.read(owned.partition, owned.place, limit);
+      // Where entries are large, the log need not look at many more than fit.
+      const likely = Math.ceil((2 * bytesMax) / owned.meanLength);
+      const { eventlog } = this.#deps;
+      const { entries, end } = await eventlog.read(
+        owned.partition,
+        owned.place,
+        Math.min(limit, likely),
+        bytesMax,
+      );
+      owned.meanLength = meanLength(entries);
       if (end === owned.place) {
         if (owned.announced === announced) owned.head = owned.place;
         return undefined;
@@ -101,4 +112,10 @@ export class BatchReader {
     } else if (parked < mendedBelow) owned.toldFull = false;
     return full;
   }
+}
+
+/** Of the entries' data, at least 1. */
+function meanLength(entries: readonly Entry[]): number {
+  const sum = entries.reduce((length, { data }) => length + data.length, 0);
+  return Math.max(1, sum / Math.max(1, entries.length));
 }

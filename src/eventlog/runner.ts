@@ -1,5 +1,5 @@
-import { backoffMs, pause } from "../lib/backoff.ts";
-import type { Db } from "../lib/db.ts";
+import { backoffMs, endsWithin, pause } from "../lib/backoff.ts";
+import { type Db, boundTo, idleInTransactionMaxMs } from "../lib/db.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { moveCheckpoints } from "./checkpoints.ts";
@@ -8,7 +8,7 @@ import type { EventLog } from "./eventlog.ts";
 import type { Lease } from "./leases.ts";
 import { RetryStage } from "./retry-stage.ts";
 import { BatchHandler } from "./runner-batch.ts";
-import { faultOf } from "./runner-faults.ts";
+import { StoppingError, faultOf } from "./runner-faults.ts";
 import { stopGraceMs } from "./runner-handle.ts";
 import { OwnedPartitions, move } from "./runner-partitions.ts";
 import { BatchReader } from "./runner-read.ts";
@@ -23,6 +23,8 @@ export type RunnerDeps = {
   readonly stopGraceMs?: number;
 };
 
+/** How long the loop may take to end once nothing is waited for any longer, milliseconds. */
+const endMs = 500;
 /** How often the checkpoint follows a place that only foreign entries have moved, milliseconds. */
 const idleCommitMs = 200;
 /** Pauses before a batch is tried again: of a database that is away, and of one that took too long. */
@@ -53,26 +55,35 @@ export class GroupRunner {
 
   /** `onFenced` asks the owner of the leases to look at what this process still holds. */
   constructor(consumer: Consumer, deps: RunnerDeps, onFenced: () => void) {
+    if ((consumer.handleMaxMs ?? 0) > idleInTransactionMaxMs)
+      throw new RangeError(`group ${consumer.group}: handleMaxMs is at most ${idleInTransactionMaxMs}`);
     this.consumer = consumer;
-    this.#deps = deps;
     this.#onFenced = onFenced;
     const stopping = this.#cutOff.signal;
-    const retries = new RetryStage(consumer, deps, stopping);
+    // What runs in the database when nothing is waited for any longer is cancelled; whatever it was, it comes again.
+    const own = { ...deps, db: boundTo(deps.db, stopping) };
+    this.#deps = own;
+    const retries = new RetryStage(consumer, own, stopping);
     this.#retries = retries;
-    this.#reader = new BatchReader(consumer, deps, (partition) => retries.waiting(partition));
-    this.#batches = new BatchHandler(consumer, deps, { retries, stopping });
+    this.#reader = new BatchReader(consumer, own, (partition) => retries.waiting(partition));
+    this.#batches = new BatchHandler(consumer, own, { retries, stopping });
   }
 
   start(): void {
     this.#loop ??= this.#run();
   }
 
-  /** Finishes the batch at hand, unless its handler takes too long for that, and ends. The leases stay the caller's. */
+  /**
+   * Finishes the batch at hand, unless it takes too long for that: then it is given up, wherever it is, and comes again.
+   * The leases stay the caller's.
+   */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#signal();
-    const timer = setTimeout(() => this.#cutOff.abort(), this.#deps.stopGraceMs ?? stopGraceMs);
-    await this.#loop;
+    const graceMs = this.#deps.stopGraceMs ?? stopGraceMs;
+    const timer = setTimeout(() => this.#cutOff.abort(new StoppingError("the process ends")), graceMs);
+    // It may wait for something that knows no end, such as a read of a log that does not answer: that changes nothing.
+    if (this.#loop !== undefined) await endsWithin(this.#loop, graceMs + endMs);
     clearTimeout(timer);
     this.#owned.end();
   }
@@ -102,7 +113,7 @@ export class GroupRunner {
     while (!this.#stopping.signal.aborted) {
       let worked = false;
       try {
-        this.#retries.forget(this.#owned.takeOver());
+        this.#takeOver();
         worked = await this.#step();
         this.#failures = 0;
       } catch (error) {
@@ -112,6 +123,13 @@ export class GroupRunner {
       if (!worked) await this.#sleep();
     }
     await this.#commitPlaces().catch(() => undefined);
+  }
+
+  #takeOver(): void {
+    const added = this.#owned.takeOver();
+    if (added.length === 0) return;
+    this.#retries.forget(added);
+    this.consumer.onTakeOver?.();
   }
 
   async #step(): Promise<boolean> {

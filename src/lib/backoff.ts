@@ -7,6 +7,16 @@ export function backoffMs(
   return ceiling * (0.5 + Math.random() / 2);
 }
 
+/** Whether it ends within `ms`. Rejects when it has failed within that time; what becomes of it later nobody learns. */
+export async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  const over = new AbortController();
+  try {
+    return await Promise.race([work.then(() => true), pause(ms, over.signal).then(() => false)]);
+  } finally {
+    over.abort();
+  }
+}
+
 /** Resolves after `ms`, or at once when the signal is aborted. Never rejects. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

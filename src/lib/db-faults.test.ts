@@ -3,8 +3,10 @@ import { test } from "node:test";
 import { DatabaseError } from "pg";
 import {
   asConnectFault,
+  asStatementFault,
   breaksConnection,
   isDbLimitError,
+  isOfDatabase,
   isSchemaFault,
   isTransientDbError,
 } from "./db-faults.ts";
@@ -44,6 +46,7 @@ const cases: readonly [what: string, error: Error, kind: "transient" | "limit" |
   ["a transaction that was silent too long", answer("25P03"), "limit"],
   ["an answer that was not waited for", said("Query read timeout"), "limit"],
   ["a missing table", answer("42P01"), "schema"],
+  ["a wrong number of parameters", answer("08P01"), "other"],
   ["a value that does not fit", answer("22003"), "other"],
   ["a unique violation", answer("23505"), "other"],
   ["an error of our own", said("the sky is falling"), "other"],
@@ -65,4 +68,21 @@ test("a connection is replaced when it is lost, busy with what nobody waits for,
   for (const error of [answer("57014"), answer("40P01"), answer("23505"), said("the sky is falling")]) {
     assert.equal(breaksConnection(error), false);
   }
+});
+
+test("an error is the database's when PostgreSQL or one of our connections has given it, whatever its code", () => {
+  for (const error of [
+    answer("57P01"),
+    asConnectFault(coded("EPROTO")),
+    asStatementFault(coded("ECONNRESET")),
+  ])
+    assert.equal(isOfDatabase(error), true);
+  for (const error of [
+    coded("ECONNREFUSED"),
+    coded("57P01"),
+    said("Connection terminated"),
+    "08006",
+    undefined,
+  ])
+    assert.equal(isOfDatabase(error), false);
 });

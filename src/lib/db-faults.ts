@@ -5,9 +5,10 @@ import { errorCodeOf } from "./errors.ts";
 
 /**
  * The database is not there, or not for the moment: connection lost, starting, stopping, a standby, out of space or
- * connections, deadlock, serialisation. By class where the whole class is of that kind.
+ * connections, deadlock, serialisation. By class where the whole class is of that kind: 08P01 is what a statement with a
+ * wrong number of parameters gets.
  */
-const transientStates = ["08", "40", "53", "57P", "58", "25006"];
+const transientStates = /^(?:08(?!P01)|40|53|57P|58|25006)/;
 /** A limit of time or memory: 57014 statement time-out, 55P03 lock time-out, 53200 out of memory, 25P03 silent too long. */
 const limitStates = new Set(["57014", "55P03", "53200", "25P03"]);
 const networkCodes = new Set([
@@ -35,6 +36,7 @@ const lostMessages =
 const readTimeout = "Query read timeout";
 
 const connectFaults = new WeakSet<Error>();
+const statementFaults = new WeakSet<Error>();
 
 /** Notes that no connection could be opened, for whatever reason: a wrong password and a bad certificate count too. */
 export function asConnectFault(error: unknown): Error {
@@ -43,18 +45,33 @@ export function asConnectFault(error: unknown): Error {
   return fault;
 }
 
+/** Notes that a statement on one of our connections has failed so. */
+export function asStatementFault(error: unknown): Error {
+  const fault = error instanceof Error ? error : new Error(String(error));
+  statementFaults.add(fault);
+  return fault;
+}
+
+/**
+ * Whether an error comes from our database at all: PostgreSQL's own answer, or what was noted where a connection could
+ * not be opened or was lost. Where other things than statements may fail too, this is asked first: a mail server that
+ * refuses connections gives the same codes as a database.
+ */
+export function isOfDatabase(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return error instanceof DatabaseError || connectFaults.has(error) || statementFaults.has(error);
+}
+
 /**
  * Whether the database, not the statement, is at fault. Such work may be tried again unchanged, and for as long as it
- * takes: nothing in it can be to blame.
+ * takes: nothing in it can be to blame. For errors of those who have asked nothing but the database; see `isOfDatabase`.
  */
 export function isTransientDbError(error: unknown): boolean {
   if (error instanceof Error && connectFaults.has(error)) return true;
   const code = errorCodeOf(error);
   if (code === undefined) return isLateNews(error);
   if (networkCodes.has(code) || tlsCode.test(code)) return true;
-  return (
-    code.length === 5 && !limitStates.has(code) && transientStates.some((state) => code.startsWith(state))
-  );
+  return code.length === 5 && !limitStates.has(code) && transientStates.test(code);
 }
 
 /**
@@ -84,7 +101,7 @@ export function isSchemaFault(error: unknown): boolean {
 }
 
 /** States after which the server closes the connection, or another one may lead to a better place. */
-const brokenStates = /^(?:08...|57P..|25P03|25006)$/;
+const brokenStates = /^(?:08(?!P01)...|57P..|25P03|25006)$/;
 
 /** Whether the connection is of no more use to anybody. */
 export function breaksConnection(error: unknown): boolean {

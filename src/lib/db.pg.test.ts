@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createTestDatabase, eventually, openTestDatabase, testLog, testServer } from "../../test/harness.ts";
-import { type Db, isDbLimitError, isTransientDbError, openDb } from "./db.ts";
+import { type Db, boundTo, isDbLimitError, isTransientDbError, openDb } from "./db.ts";
 
 async function openCounted(): Promise<{ readonly db: Db; readonly count: () => Promise<number> }> {
   const db = await openTestDatabase();
@@ -138,3 +138,52 @@ test("a connection that leads to a standby is replaced", async () => {
   await assert.rejects(readOnly, isTransientDbError);
   assert.notEqual(await pid(), before);
 });
+
+test("a transaction that is no longer wanted ends at once, its statement is cancelled, and nothing of it stays", async () => {
+  const { db, count } = await openCounted();
+  const unwanted = new AbortController();
+  const waiting = db.transaction(async (tx) => {
+    await tx.query("insert into counted values (1)");
+    await tx.query("select pg_sleep(60)");
+  }, unwanted.signal);
+  await eventually("it sleeps", async () => (await sleepers(db)) === 1);
+  unwanted.abort(new Error("changed my mind"));
+  await assert.rejects(waiting, /changed my mind/);
+  await eventually("nobody sleeps", async () => (await sleepers(db)) === 0);
+  assert.equal(await count(), 0);
+  await assert.rejects(boundTo(db, unwanted.signal).query("select 1"), /changed my mind/);
+  assert.equal((await boundTo(db, new AbortController().signal).query("select 1")).rowCount, 1);
+});
+
+test("a failure beside a statement that still runs is told soon, and the statement is cancelled", async () => {
+  const { db } = await openCounted();
+  let sleeping: Promise<unknown> | undefined;
+  const failing = db.transaction(async (tx) => {
+    sleeping = tx.query("select pg_sleep(60)");
+    sleeping.catch(() => undefined);
+    await eventually("it sleeps", async () => (await sleepers(db)) === 1);
+    throw new Error("no");
+  });
+  await assert.rejects(failing, /no/);
+  await eventually("nobody sleeps", async () => (await sleepers(db)) === 0);
+});
+
+test("whoever no longer wants a connection that was not free yet leaves it to others", async (t) => {
+  const { address } = await openTestDatabase();
+  const db = openDb(address, { poolMax: 1, log: testLog });
+  t.after(() => db.close());
+  const unwanted = new AbortController();
+  await db.transaction(async () => {
+    const waiting = boundTo(db, unwanted.signal).query("select 1");
+    unwanted.abort(new Error("changed my mind"));
+    await assert.rejects(waiting, /changed my mind/);
+  });
+  assert.equal((await db.query("select 1")).rowCount, 1);
+});
+
+async function sleepers(db: Db): Promise<number> {
+  const { rowCount } = await db.query(
+    "select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'",
+  );
+  return rowCount;
+}

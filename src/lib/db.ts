@@ -1,13 +1,15 @@
+import { type ClientConfig, type CustomTypesConfig, Pool, type PoolClient, type PoolConfig, types } from "pg";
+import { unlessAborted } from "./aborted.ts";
+import { endsWithin } from "./backoff.ts";
+import { cancelStatement } from "./cancel.ts";
 import {
-  type ClientConfig,
-  type CustomTypesConfig,
-  Pool,
-  type PoolClient,
-  type PoolConfig,
-  type QueryResult,
-  types,
-} from "pg";
-import { asConnectFault, breaksConnection, isLateNews, isReadTimeout } from "./db-faults.ts";
+  asConnectFault,
+  asStatementFault,
+  breaksConnection,
+  isLateNews,
+  isOfDatabase,
+  isReadTimeout,
+} from "./db-faults.ts";
 import { errorCodeOf } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 
@@ -28,6 +30,8 @@ export type Row = Record<string, unknown>;
 export type QueryOptions = {
   /** Prepared under this name on each connection; only for statements whose text never changes. */
   readonly name?: string;
+  /** See `Db.transaction`. In a transaction only that one's own signal counts. */
+  readonly signal?: AbortSignal;
 };
 
 /** Anything that runs a statement: the pool or one transaction. Parameters always, never text glued together. */
@@ -51,8 +55,10 @@ export type Db = Queryable & {
   /**
    * One transaction (READ COMMITTED) on one connection: commits when `work` resolves, rolls back when it rejects.
    * Resolves only when it has committed: a statement that failed rolls back all of it, also when `work` caught the error.
+   * Once the signal is aborted it rejects with its reason, without waiting for what runs: the statement is cancelled and
+   * the connection given up, so it has rolled back, or, when it was just committing, perhaps not.
    */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: Tx) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
    * Runs migrations and housekeeping on a connection of its own, closed afterwards. Its statements take the time that
    * they need, but wait no longer than `lockTimeoutMs` for a lock (`isLockTimeout`): all others queue behind whoever
@@ -105,13 +111,22 @@ export function clientConfig(
   };
 }
 
+/** The same database for one who may be told to end: see `Db.transaction`. */
+export function boundTo(db: Db, signal: AbortSignal): Db {
+  return {
+    ...db,
+    query: (text, values, options) => db.query(text, values, { ...options, signal }),
+    transaction: (work) => db.transaction(work, signal),
+  };
+}
+
 const connectTimeoutMs = 5_000;
 const statementTimeoutMs = 30_000;
 /**
  * A transaction whose client is silent for so long is ended: it may hold a partition's counter, and with it every
  * append of that partition, while its process hangs or its machine is gone.
  */
-const idleInTransactionMaxMs = 60_000;
+export const idleInTransactionMaxMs = 60_000;
 
 export type DbOptions = {
   readonly poolMax: number;
@@ -139,6 +154,7 @@ function openUnhurried(address: DbAddress, log: Logger, lockTimeoutMs: number): 
 
 function dbOn(address: DbAddress, log: Logger, config: PoolConfig, onConnect?: string): Db {
   const pool = new Pool(config);
+  const lender: Lender = { pool, address };
   let closing = false;
   pool.on("error", (error) => {
     if (!closing) log.warn({ err: error }, "idle database connection lost");
@@ -149,8 +165,9 @@ function dbOn(address: DbAddress, log: Logger, config: PoolConfig, onConnect?: s
   }
   return {
     address,
-    query: (text, values = [], { name } = {}) => onClient(pool, (client) => ask(client, text, values, name)),
-    transaction: (work) => runTransaction(pool, log, work),
+    query: (text, values = [], { name, signal } = {}) =>
+      onClient(lender, signal, (client) => ask(client, text, values, name)),
+    transaction: (work, signal) => runTransaction(lender, log, { work, signal }),
     unhurried: async (lockTimeoutMs, work) => {
       const own = openUnhurried(address, log, lockTimeoutMs);
       try {
@@ -167,6 +184,8 @@ function dbOn(address: DbAddress, log: Logger, config: PoolConfig, onConnect?: s
   };
 }
 
+type Lender = { readonly pool: Pool; readonly address: DbAddress };
+
 async function ask<R extends Row>(
   client: PoolClient,
   text: string,
@@ -174,40 +193,75 @@ async function ask<R extends Row>(
   name: string | undefined,
 ): Promise<DbResult<R>> {
   const query = { text, values: [...values] };
-  const result: QueryResult<R> = await client.query<R>(name === undefined ? query : { ...query, name });
+  const result = await client.query<R>(name === undefined ? query : { ...query, name }).catch(failed);
   return { rows: result.rows, rowCount: result.rowCount ?? 0 };
 }
 
-/** Lends a connection of the pool; one that broke, or that `work` has given up, is not used again. */
-async function onClient<T>(
-  pool: Pool,
-  work: (client: PoolClient, giveUp: (error: unknown) => void) => Promise<T>,
-): Promise<T> {
-  const client = await pool.connect().catch((error: unknown) => {
+function failed(error: unknown): never {
+  throw asStatementFault(error);
+}
+
+/** A connection that waits for its next statement, unless the signal is aborted first. */
+async function borrow({ pool }: Lender, signal: AbortSignal | undefined): Promise<PoolClient> {
+  signal?.throwIfAborted();
+  const connecting = pool.connect().catch((error: unknown) => {
     throw asConnectFault(error);
   });
-  let broken: Error | undefined;
-  const giveUp = (error: unknown): void => {
-    broken ??= error instanceof Error ? error : new Error(String(error));
-  };
-  // Without a listener, a connection that dies between two statements would end the process.
-  client.on("error", giveUp);
   try {
-    return await work(client, giveUp);
+    return await unlessAborted(connecting, signal);
   } catch (error) {
-    // Why the connection ended says more than that it has.
-    const reason = broken !== undefined && isLateNews(error) ? broken : error;
-    if (breaksConnection(reason)) giveUp(reason);
-    throw reason;
-  } finally {
-    client.off("error", giveUp);
-    client.release(broken);
+    // It may still arrive, when nobody wants it any more.
+    connecting.then(
+      (client) => client.release(),
+      () => undefined,
+    );
+    throw error;
   }
 }
 
-async function runTransaction<T>(pool: Pool, log: Logger, work: (tx: Tx) => Promise<T>): Promise<T> {
+type GiveUp = (error: unknown, statement?: "is running") => void;
+
+/**
+ * Lends a connection of the pool; one that broke, or that `work` has given up, is not used again. When the signal is
+ * aborted it is given up at once.
+ */
+async function onClient<T>(
+  lender: Lender,
+  signal: AbortSignal | undefined,
+  work: (client: PoolClient, giveUp: GiveUp) => Promise<T>,
+): Promise<T> {
+  const client = await borrow(lender, signal);
+  let broken: Error | undefined;
+  let running = false;
+  const giveUp: GiveUp = (error, statement) => {
+    broken ??= error instanceof Error ? error : new Error(String(error));
+    running ||= statement === "is running";
+  };
+  const onError = (error: unknown): void => giveUp(asStatementFault(error));
+  // Without a listener, a connection that dies between two statements would end the process.
+  client.on("error", onError);
+  try {
+    return await unlessAborted(work(client, giveUp), signal);
+  } catch (error) {
+    // Why the connection ended says more than that it has.
+    const reason = broken !== undefined && isLateNews(error) ? broken : error;
+    if (signal?.aborted === true) giveUp(reason, "is running");
+    else if (isOfDatabase(reason) && breaksConnection(reason)) giveUp(reason);
+    throw reason;
+  } finally {
+    client.off("error", onError);
+    client.release(broken);
+    if (running) cancelStatement(lender.address, client);
+  }
+}
+
+async function runTransaction<T>(
+  lender: Lender,
+  log: Logger,
+  { work, signal }: { readonly work: (tx: Tx) => Promise<T>; readonly signal: AbortSignal | undefined },
+): Promise<T> {
   const callbacks: (() => void)[] = [];
-  const value = await onClient(pool, async (client, giveUp) => {
+  const value = await onClient(lender, signal, async (client, giveUp) => {
     let failure: unknown;
     const tx: Tx = {
       query: (text, values = [], { name } = {}) =>
@@ -220,17 +274,15 @@ async function runTransaction<T>(pool: Pool, log: Logger, work: (tx: Tx) => Prom
         callbacks.push(callback);
       },
     };
-    await client.query("begin");
+    await client.query("begin").catch(failed);
     try {
       const result = await work(tx);
       // PostgreSQL answers the COMMIT of a transaction that has failed with a friendly ROLLBACK.
-      const { command } = await client.query("commit");
+      const { command } = await client.query("commit").catch(failed);
       if (command !== "COMMIT") throw failure ?? new Error("the transaction was rolled back");
       return result;
     } catch (error) {
-      // Behind a statement that is still running, it would wait as long as that.
-      if (isReadTimeout(error)) giveUp(error);
-      else await client.query("rollback").catch(giveUp);
+      if (isReadTimeout(error) || !(await rollBack(client, giveUp))) giveUp(error, "is running");
       throw error;
     }
   });
@@ -245,4 +297,14 @@ async function runTransaction<T>(pool: Pool, log: Logger, work: (tx: Tx) => Prom
   return value;
 }
 
+/** False when it takes too long: behind a statement that is still running it would wait as long as that. */
+function rollBack(client: PoolClient, giveUp: GiveUp): Promise<boolean> {
+  return endsWithin(
+    client.query("rollback").catch((error: unknown) => giveUp(error)),
+    rollBackMaxMs,
+  );
+}
+
+/** How long a rollback may take, milliseconds. */
+const rollBackMaxMs = 1_000;
 const inFailedTransaction = "25P02";

@@ -38,7 +38,11 @@ export class StartupError extends Error {
 
 /** The text of whatever was thrown. */
 export function errorMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return "an error without a text";
+  }
 }
 
 /** The code of whatever was thrown: an SQLSTATE, an errno name such as `ECONNREFUSED`, or undefined. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DatabaseError } from "pg";
-import { createLogger, loggableMessage } from "./logger.ts";
+import { createLogger, errorKind } from "./logger.ts";
 
 function logged(write: (log: ReturnType<typeof createLogger>) => void): string {
   const lines: string[] = [];
@@ -22,7 +22,17 @@ test("an error of PostgreSQL is logged by its facts, without the values that it 
   const text = logged((log) => log.warn({ err: databaseError() }, "batch failed"));
   assert.match(text, /22P02/);
   assert.doesNotMatch(text, /secret words/);
-  assert.equal(loggableMessage(databaseError()), "database error 22P02");
+  assert.equal(errorKind(databaseError()), "database error 22P02");
+});
+
+test("of an error that may quote what a person wrote nothing but its kind and code is logged", () => {
+  const coded = Object.assign(new TypeError("my secret words"), { code: "ERR_INVALID_ARG_TYPE" });
+  assert.equal(errorKind(coded), "TypeError ERR_INVALID_ARG_TYPE");
+  assert.deepEqual([new Error("my secret words"), "my secret words", null].map(errorKind), [
+    "Error",
+    "string",
+    "object",
+  ]);
 });
 
 test("any other error is logged with its message and stack", () => {

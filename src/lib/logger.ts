@@ -1,5 +1,6 @@
 import { DatabaseError } from "pg";
 import { type DestinationStream, type Logger, pino } from "pino";
+import { errorCodeOf } from "./errors.ts";
 
 export type { Logger } from "pino";
 
@@ -47,9 +48,13 @@ function describeError(error: Error): object {
   };
 }
 
-/** What a log line may say about an error in place of its message. */
-export function loggableMessage(error: unknown): string {
+/**
+ * What a log line may say about the error of somebody who worked on what people wrote: its kind and its code. A message
+ * may quote the very words that it complains about.
+ */
+export function errorKind(error: unknown): string {
   if (error instanceof DatabaseError)
     return `database error ${error.code ?? "unknown"} ${error.constraint ?? ""}`.trimEnd();
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return typeof error;
+  return `${error.name} ${errorCodeOf(error) ?? ""}`.trimEnd();
 }

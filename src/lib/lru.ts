@@ -5,11 +5,14 @@
  */
 export class Lru<K, V> {
   readonly #generationMax: number;
+  /** One key alone leaves no room for an old one beside it. */
+  readonly #keepsOld: boolean;
   #young = new Map<K, V>();
   #old = new Map<K, V>();
 
   constructor(max: number) {
     this.#generationMax = Math.max(1, Math.floor(max / 2));
+    this.#keepsOld = max >= 2;
   }
 
   /** Keys that are remembered, never more than `max`. */
@@ -44,7 +47,7 @@ export class Lru<K, V> {
 
   #add(key: K, value: V): void {
     if (this.#young.size >= this.#generationMax && !this.#young.has(key)) {
-      this.#old = this.#young;
+      if (this.#keepsOld) this.#old = this.#young;
       this.#young = new Map();
     }
     this.#young.set(key, value);

@@ -1,6 +1,7 @@
 import { Client, type QueryConfig, type QueryResult } from "pg";
 import { type DbAddress, type Row, clientConfig } from "./db.ts";
-import { asConnectFault, breaksConnection } from "./db-faults.ts";
+import { endsWithin } from "./backoff.ts";
+import { asConnectFault, asStatementFault, breaksConnection } from "./db-faults.ts";
 import type { Logger } from "./logger.ts";
 
 export type SessionOptions = {
@@ -12,6 +13,9 @@ export type SessionOptions = {
   /** Runs on every new connection, before anything else. */
   readonly onConnect?: (client: Client) => Promise<void> | void;
 };
+
+/** How long a connection may take to end in good order, milliseconds; a database that is silent would take for ever. */
+const closeMaxMs = 1_000;
 
 /**
  * One database connection of one's own, opened on first use and replaced when it breaks. It never retries a
@@ -35,7 +39,7 @@ export class Session {
 
   /** Connects if need be. Rejects with the connection's error. */
   connect(): Promise<Client> {
-    if (this.#closed) return Promise.reject(new Error("Client was closed"));
+    if (this.#closed) return Promise.reject(asStatementFault(new Error("Client was closed")));
     this.#client ??= this.#open();
     return this.#client;
   }
@@ -46,15 +50,25 @@ export class Session {
       return await client.query<R>(query);
     } catch (error) {
       if (breaksConnection(error)) this.#drop(client);
-      throw error;
+      throw asStatementFault(error);
     }
   }
 
+  /** What is on its way has a moment to end. */
   async close(): Promise<void> {
     this.#closed = true;
-    const client = await this.#client?.catch(() => undefined);
+    const opening = this.#client;
     this.#client = undefined;
-    await client?.end().catch(() => undefined);
+    if (opening === undefined) return;
+    const ending = opening.then(
+      async (client) => {
+        await endsWithin(client.end(), closeMaxMs).catch(() => undefined);
+        client.connection.stream.destroy();
+      },
+      () => undefined,
+    );
+    // One that is still being opened ends when it is open, and nobody waits for that.
+    await endsWithin(ending, closeMaxMs);
   }
 
   async #open(): Promise<Client> {

@@ -8,7 +8,7 @@ import {
   renewEveryMs,
   renewLeases,
 } from "../eventlog/leases.ts";
-import { backoffMs } from "../lib/backoff.ts";
+import { backoffMs, endsWithin } from "../lib/backoff.ts";
 import { type DbAddress, type Queryable, type Row, isTransientDbError } from "../lib/db.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Session } from "../lib/session.ts";
@@ -34,6 +34,8 @@ export type LeaseKeeperOptions = {
 const lookAgainMs = 200;
 /** Longest wait for one statement about leases, milliseconds: well below the life of a lease. */
 const statementTimeoutMs = 5_000;
+/** How long the look under way may take when the process is to end, and how long giving back may, milliseconds. */
+const endMaxMs = 1_000;
 
 /**
  * Keeps this process's fair share of the partitions leased, and tells the groups' holders. In a session of its own: a
@@ -49,6 +51,8 @@ export class LeaseKeeper {
   #turn: Promise<void> = Promise.resolve();
   #failures = 0;
   #stopped = false;
+  /** The last look has not ended in good order. */
+  #unanswered = false;
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
@@ -71,16 +75,21 @@ export class LeaseKeeper {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    await this.#turn;
+    this.#unanswered = !(await endsWithin(this.#turn, endMaxMs)) || this.#failures > 0;
   }
 
-  /** Gives everything back, whether a holder has taken it over or not. */
+  /**
+   * Gives everything back, whether a holder has taken it over or not. A database that has not answered the last time is
+   * not asked again.
+   */
   async leave(): Promise<void> {
+    const { log, node } = this.#options;
     try {
-      await leave(this.#db, this.#options.node);
+      if (this.#unanswered || !(await endsWithin(leave(this.#db, node), endMaxMs)))
+        log.warn("leases were not given back; they end by themselves");
     } catch (error) {
       if (!isTransientDbError(error)) throw error;
-      this.#options.log.warn({ err: error }, "leases could not be given back; they end by themselves");
+      log.warn({ err: error }, "leases could not be given back; they end by themselves");
     } finally {
       await this.#session.close();
     }

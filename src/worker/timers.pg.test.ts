@@ -86,3 +86,23 @@ test("a run is told to end when its process leads no longer", async (t) => {
   );
   await eventually("it is told", () => signals[0]?.aborted === true);
 });
+
+test("stopping does not wait for a database that does not say who leads", async () => {
+  let asked = false;
+  const leader = {
+    lost: new AbortController().signal,
+    leads: () => {
+      asked = true;
+      return new Promise<boolean>(() => undefined);
+    },
+  };
+  const timer: Timer = {
+    name: "never",
+    everyMs: 1,
+    run: () => Promise.reject(new Error("it does not lead")),
+  };
+  const loop = new TimerLoop([timer], { leader, log: testLog });
+  loop.start();
+  await eventually("it has asked", () => asked);
+  await loop.stop();
+});

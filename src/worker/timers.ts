@@ -1,5 +1,5 @@
 import type { Timer } from "../deps.ts";
-import { whenAborted } from "../lib/aborted.ts";
+import { unlessAborted, whenAborted } from "../lib/aborted.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Leader } from "./leader.ts";
 
@@ -28,9 +28,10 @@ export class TimerLoop {
   readonly #timers: readonly Item[];
   readonly #deps: TimerLoopDeps;
   readonly #cutOff = new AbortController();
+  /** Aborted when no further run begins. */
+  readonly #stopping = new AbortController();
   #handle: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
-  #stopped = false;
 
   constructor(timers: readonly Timer[], deps: TimerLoopDeps) {
     this.#timers = timers.map((timer) => ({ timer, dueAt: 0, running: false }));
@@ -43,7 +44,7 @@ export class TimerLoop {
 
   /** Lets the run at hand end, unless it takes too long for that. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort(new Error("the process ends"));
     clearTimeout(this.#handle);
     const timer = setTimeout(() => {
       this.#cutOff.abort(new Error("the process ends"));
@@ -53,7 +54,7 @@ export class TimerLoop {
   }
 
   #next(delayMs: number): void {
-    if (this.#stopped) return;
+    if (this.#stopping.signal.aborted) return;
     this.#handle = setTimeout(() => {
       this.#running = this.#look().finally(() => this.#next(lookEveryMs));
     }, delayMs);
@@ -62,7 +63,7 @@ export class TimerLoop {
   async #look(): Promise<void> {
     const due = this.#timers.filter(({ dueAt }) => dueAt <= performance.now());
     for (const item of due) {
-      if (this.#stopped || !(await this.#leads())) return;
+      if (!(await this.#leads())) return;
       item.dueAt = performance.now() + item.timer.everyMs;
       if (item.running) {
         this.#deps.log.error({ timer: item.timer.name }, "timer was not run: its last run has not ended");
@@ -78,10 +79,13 @@ export class TimerLoop {
 
   /** Asked before each run: the one before it may have taken long. */
   async #leads(): Promise<boolean> {
+    const { signal } = this.#stopping;
+    if (signal.aborted) return false;
     try {
-      return await this.#deps.leader.leads();
+      const leads = await unlessAborted(this.#deps.leader.leads(), signal);
+      return leads && !signal.aborted;
     } catch (error) {
-      this.#deps.log.warn({ err: error }, "no leader could be chosen");
+      if (!signal.aborted) this.#deps.log.warn({ err: error }, "no leader could be chosen");
       return false;
     }
   }

@@ -1,11 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually, openTestDatabase } from "../../test/harness.ts";
-import type { Db } from "../lib/db.ts";
+import { type Socket, connect, createServer } from "node:net";
+import { eventually, openTestDatabase, testLog } from "../../test/harness.ts";
+import { type Db, openDb } from "../lib/db.ts";
+import { listen } from "../lib/listen.ts";
 import { systemClock } from "../lib/clock.ts";
-import { type Cleanup, type Workshop, openWorkshop, range, tally } from "../eventlog/consumer.fixture.ts";
+import {
+  type Cleanup,
+  type Workshop,
+  failing,
+  openWorkshop,
+  range,
+  tally,
+} from "../eventlog/consumer.fixture.ts";
 import { newEntry } from "../eventlog/eventlog.contract.ts";
 import { MemoryEventLog } from "../eventlog/memory.ts";
+import { createMetrics } from "../observe/metrics.ts";
+import { Worker } from "./worker.ts";
 
 /** Milliseconds between renewals here, so that a few of them take no time. */
 const renewEveryMs = 50;
@@ -127,3 +138,125 @@ test("a worker that stops gives back what it has claimed, and does not wait for 
   assert.deepEqual([await shares(db, "slow"), await shares(db, "tally")], ["", ""]);
   assert.equal((await db.query("select from eventlog_member")).rowCount, 0);
 });
+
+/** Statements of this database that run or wait, but for housekeeping of PostgreSQL's own and the one that asks. */
+async function running(db: Db): Promise<number> {
+  const { rowCount } = await db.query(
+    `select from pg_stat_activity
+      where datname = current_database() and state <> 'idle' and backend_type = 'client backend' and pid <> pg_backend_pid()`,
+  );
+  return rowCount;
+}
+
+test("a worker that stops does not wait for a statement that runs, which is cancelled, and another worker does the work", async (t) => {
+  const { log, work, workWith, effects, db } = await open(t);
+  const sleepy = tally({}, async (_, tx) => {
+    await tx.query("select pg_sleep(60)");
+  });
+  const worker = await workWith({ renewEveryMs, stopGraceMs: 20 }, sleepy);
+  await log.append([newEntry("room/1", 1)]);
+  await eventually("it sleeps", async () => (await running(db)) > 0);
+  const startedAt = performance.now();
+  await worker.stop();
+  assert.ok(performance.now() - startedAt < 3_000);
+  await eventually("nothing runs any more", async () => (await running(db)) === 0);
+  await work(tally());
+  await eventually("handled by the other", async () => (await effects()).length === 1);
+});
+
+test("a worker that stops does not wait for a lock that somebody holds, wherever it needs it", async (t) => {
+  for (const statement of [
+    "lock table effect",
+    "lock table eventlog_parked",
+    "select from eventlog_group for update",
+  ]) {
+    const { log, workWith, effects, work, db } = await open(t);
+    const worker = await workWith(
+      { stopGraceMs: 20 },
+      tally(
+        {},
+        failing(({ data }) => data === "0"),
+      ),
+    );
+    const [locked, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const holding = db.transaction(async (tx) => {
+      await tx.query(statement);
+      locked.resolve();
+      await released.promise;
+    });
+    await locked.promise;
+    await log.append([newEntry("room/0", 0), newEntry("room/1", 1)]);
+    await eventually("it waits for the lock", async () => {
+      const { rowCount } = await db.query("select from pg_locks where not granted");
+      return rowCount > 0;
+    });
+    const startedAt = performance.now();
+    await worker.stop();
+    assert.ok(performance.now() - startedAt < 4_000, statement);
+    assert.equal(db.load().total - db.load().idle, 1, "only the one that holds the lock is in use");
+    released.resolve();
+    await holding;
+    await work(tally());
+    await eventually("another one does the work", async () => (await effects()).length >= 1);
+  }
+});
+
+test("a worker stops soon although its database is silent", async (t) => {
+  const { db, silence } = await openThroughProxy(t);
+  const eventlog = new MemoryEventLog({ partitions: 16, clock: systemClock });
+  const metrics = createMetrics({ process: false });
+  const options = { db, eventlog, log: testLog, metrics, timers: [], stopGraceMs: 20 };
+  const worker = new Worker({ ...options, consumers: [tally()] });
+  await worker.start();
+  silence();
+  const startedAt = performance.now();
+  await worker.stop();
+  assert.ok(performance.now() - startedAt < 4_000);
+});
+
+test("of a database that does not answer one look at what is parked is waited for, not one for each second", async (t) => {
+  const db = await openTestDatabase(t);
+  let looks = 0;
+  const silent: Db = {
+    ...db,
+    query: (text, ...rest) => {
+      if (!text.includes("parked_changes")) return db.query(text, ...rest);
+      looks++;
+      return new Promise(() => undefined);
+    },
+  };
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const eventlog = new MemoryEventLog({ partitions: 16, clock: systemClock });
+  const metrics = createMetrics({ process: false });
+  const worker = new Worker({ db: silent, eventlog, log: testLog, metrics, timers: [], consumers: [] });
+  t.after(() => worker.stop());
+  await worker.start();
+  t.mock.timers.tick(5_000);
+  assert.equal(looks, 1);
+});
+
+/** A database behind a proxy that can fall silent without closing anything. */
+async function openThroughProxy(t: Cleanup) {
+  const { address } = await openTestDatabase(t);
+  const sockets: Socket[] = [];
+  let silent = false;
+  const server = createServer((client) => {
+    const upstream = connect(`${address.host}/.s.PGSQL.${address.port}`);
+    sockets.push(client, upstream);
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      from.on("error", () => undefined);
+      from.on("data", (data) => void (silent || to.write(data)));
+    }
+  });
+  const at = await listen(server, { host: "127.0.0.1", port: 0 }, "PORT");
+  const db = openDb({ ...address, ...at }, { poolMax: 5, log: testLog });
+  t.after(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await db.close();
+  });
+  return { db, silence: () => void (silent = true) };
+}

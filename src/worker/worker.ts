@@ -4,6 +4,7 @@ import type { Consumer } from "../eventlog/consumer.ts";
 import { ensureGroup } from "../eventlog/leases.ts";
 import { parkedChanges } from "../eventlog/parking.ts";
 import { GroupRunner, type RunnerDeps } from "../eventlog/runner.ts";
+import { boundTo } from "../lib/db.ts";
 import { Leader } from "./leader.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { TimerLoop } from "./timers.ts";
@@ -32,7 +33,8 @@ export class Worker {
   readonly #parkedChanges = new Map<string, number>();
   #unsubscribe: (() => void) | undefined;
   #nudgeTimer: NodeJS.Timeout | undefined;
-  #stopped = false;
+  #nudging = false;
+  readonly #stopping = new AbortController();
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -72,20 +74,24 @@ export class Worker {
 
   /** Finishes the batches at hand, gives the partitions back and leaves. */
   async stop(): Promise<void> {
-    if (this.#stopped) return;
-    this.#stopped = true;
+    if (this.#stopping.signal.aborted) return;
+    this.#stopping.abort(new Error("the process ends"));
     clearInterval(this.#nudgeTimer);
     this.#unsubscribe?.();
-    await this.#leases.stop();
-    await Promise.all([this.#timers.stop(), ...this.#runners.map((runner) => runner.stop())]);
-    await this.#leases.leave();
-    await this.#leader.close();
+    // All at once, and each with a bound of its own: a database that is silent must not be waited for time and again.
+    const runners = this.#runners.map((runner) => runner.stop());
+    await Promise.all([this.#leases.stop(), this.#timers.stop(), ...runners]);
+    await Promise.all([this.#leases.leave(), this.#leader.close()]);
   }
 
   /** Tells the runners where a person has retried or dropped dead letters since the last look. */
   async #nudge(): Promise<void> {
+    // Of a slow database one answer is waited for, not one for each second.
+    if (this.#nudging) return;
+    this.#nudging = true;
     try {
-      const changed = (await parkedChanges(this.#options.db, this.#node)).filter(
+      const db = boundTo(this.#options.db, this.#stopping.signal);
+      const changed = (await parkedChanges(db, this.#node)).filter(
         ({ group, partition, changes }) => this.#parkedChanges.get(`${group} ${partition}`) !== changes,
       );
       for (const { group, partition, changes } of changed) {
@@ -94,6 +100,8 @@ export class Worker {
       }
     } catch (error) {
       this.#options.log.debug({ err: error }, "parked entries could not be looked up");
+    } finally {
+      this.#nudging = false;
     }
   }
 }

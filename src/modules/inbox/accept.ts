@@ -12,7 +12,7 @@ import { createBuckets, createRateHeaders } from "../../lib/token-bucket.ts";
  * Ids of messages that are remembered, so that a repetition soon after costs no append; the log knows the others. Few,
  * since every webhook is looked up here: ten times as many cost three times the look-up, in cache misses.
  */
-const seenMax = 10_000;
+export const seenMax = 10_000;
 /** Contacts whose rate is remembered. */
 const contactsMax = 100_000;
 /** Largest payload, bytes: an entry's data holds little beside it. */
@@ -62,14 +62,14 @@ export function createAccept(deps: Pick<Deps, "eventlog" | "clock" | "config">) 
       if (known.appending !== undefined) await known.appending;
       return id;
     }
-    const message: Seen = { appending: append(id, received) };
+    const message: Seen = { appending: append(id, received).catch(refuseDepth) };
     seen.set(id, message);
     try {
       await message.appending;
       message.appending = undefined;
     } catch (error) {
       seen.delete(id);
-      refuseDepth(error);
+      throw error;
     }
     return id;
   };

@@ -6,7 +6,7 @@ import type { ContactBatch } from "./save.ts";
 type KnownContact = { readonly phone: string; readonly dialogId: number };
 export type ContactCache = Lru<string, KnownContact>;
 
-const contactsMax = 100_000;
+export const contactsMax = 100_000;
 
 export function createContactCache(): ContactCache {
   return new Lru(contactsMax);

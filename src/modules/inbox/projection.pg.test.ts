@@ -6,6 +6,7 @@ import { messageReceived } from "../../../protocol/inbox.ts";
 import { type Entry, jsonText } from "../../eventlog/eventlog.ts";
 import type { Db } from "../../lib/db.ts";
 import { createMetrics } from "../../observe/metrics.ts";
+import { contactsMax, createContactCache } from "./contacts.ts";
 import { createProjection } from "./projection.ts";
 
 const contacts = 3;
@@ -137,4 +138,32 @@ test("however entries fall into batches and come again, the tables say what arri
     }),
     { numRuns: 150 },
   );
+});
+
+test("a phone that changed while another process had the contact is changed back by the next message", async () => {
+  const db = await openTestDatabase();
+  await db.query("insert into inbox_source (name, scheme) values ('demo', 'api_key')");
+  const deps = { metrics: createMetrics({ process: false }) };
+  const [here, there] = [createProjection(deps), createProjection(deps)];
+  const handle = (consumer: typeof here, offset: number, phone: string): Promise<void> => {
+    const entry = toEntry({ id: offset * contacts, sentAtS: 0, laterMs: 0 }, offset, startMs + offset);
+    const data = entry.data.replace("+79194961182", phone) as typeof entry.data;
+    return db.transaction((tx) => consumer.handle([{ ...entry, data }], tx, new AbortController().signal));
+  };
+  here.onTakeOver?.();
+  await handle(here, 1, "+79190000001");
+  there.onTakeOver?.();
+  await handle(there, 2, "+79190000002");
+  here.onTakeOver?.();
+  await handle(here, 3, "+79190000001");
+  const { rows } = await db.query("select phone from inbox_contact");
+  assert.deepEqual(rows, [{ phone: "+79190000001" }]);
+});
+
+test("one contact more than the bound is not remembered beside all others", () => {
+  const cache = createContactCache();
+  for (let i = 0; i <= contactsMax; i++) cache.set(String(i), { phone: "", dialogId: i });
+  assert.ok(cache.size <= contactsMax);
+  assert.equal(cache.get("0"), undefined);
+  assert.equal(cache.get(String(contactsMax))?.dialogId, contactsMax);
 });

@@ -19,6 +19,8 @@ export function createProjection(deps: { readonly metrics: Pick<Metrics, "messag
     onPoison: "quarantine-topic",
     batchMax: 1_000,
     attemptsMax: 5,
+    // Another process may have saved other phones meanwhile.
+    onTakeOver: () => cache.clear(),
     handle: async (entries, tx) => {
       const messages = entries.filter(({ type }) => type === messageReceived).map(toMessage);
       const saved = await saveMessages(tx, messages, cache);

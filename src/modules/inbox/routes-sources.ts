@@ -5,15 +5,14 @@ import {
   SourceParams,
   SourceQuery,
   SourceRemoved,
-  type SourceView,
   SourceWithSecret,
 } from "../../../protocol/inbox.ts";
 import { limits } from "../../../protocol/limits.ts";
 import { byWhom } from "../../access/actor.ts";
 import type { Deps, Route } from "../../deps.ts";
 import { decodeCursor, encodeCursor } from "../../lib/cursor.ts";
-import { unknownSource, type Source } from "./source-cache.ts";
-import type { Sources } from "./sources.ts";
+import { unknownSource } from "./source-cache.ts";
+import { type Sources, sourceView } from "./sources.ts";
 
 type SourceDeps = Pick<Deps, "log"> & { readonly sources: Sources };
 
@@ -21,10 +20,6 @@ const shared = { scope: "sources:manage", tag: "inbox" } as const;
 
 export function sourceRoutes(deps: SourceDeps): readonly Route[] {
   return [listRoute(deps), createRoute(deps), rotateRoute(deps), removeRoute(deps)];
-}
-
-function toView({ id, name, scheme, createdAt }: Source): SourceView {
-  return { id, name, scheme, created_at: createdAt.toISOString() };
 }
 
 function nameOf(params: unknown): string {
@@ -51,7 +46,7 @@ function listRoute({ sources }: SourceDeps): Route {
       const page = rows.slice(0, limit);
       const last = page.at(-1);
       const next = rows.length > limit && last !== undefined ? encodeCursor(list, [last.name]) : null;
-      return { status: 200, body: { sources: page.map(toView), next_cursor: next } };
+      return { status: 200, body: { sources: page.map(sourceView), next_cursor: next } };
     },
   };
 }
@@ -68,7 +63,7 @@ function createRoute({ sources, log }: SourceDeps): Route {
     handler: async (request) => {
       const { source, secret } = await sources.create(request.body as NewSource);
       log.info({ ...byWhom(request), source: source.name, scheme: source.scheme }, "source created");
-      return { status: 201, body: { source: toView(source), secret } };
+      return { status: 201, body: { source: sourceView(source), secret } };
     },
   };
 }
@@ -88,7 +83,7 @@ function rotateRoute({ sources, log }: SourceDeps): Route {
       const { grace_s: graceS = limits.rotationGraceS } = request.body as RotateSource;
       const { source, secret } = await sources.rotate(nameOf(request.params), { graceS });
       log.info({ ...byWhom(request), source: source.name, grace_s: graceS }, "source rotated");
-      return { status: 200, body: { source: toView(source), secret } };
+      return { status: 200, body: { source: sourceView(source), secret } };
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { SourceScheme } from "../../../protocol/inbox.ts";
+import type { SourceScheme, SourceView } from "../../../protocol/inbox.ts";
 import { limits } from "../../../protocol/limits.ts";
 import type { Access } from "../../access/access.ts";
 import type { Db, Queryable } from "../../lib/db.ts";
@@ -25,15 +25,16 @@ export type Sources = {
   page(where: { readonly after?: string; readonly limit?: number }): Promise<readonly Source[]>;
   /**
    * Makes a new secret or key; the previous one is good for `graceS` seconds more, a day unless told, and with 0 for
-   * none, or as long as processes remember it: 2 s. Throws `unknown_source`.
+   * none, or as long as processes remember it (see `SourceCache`). `endsAt` is when; with `api_key` it is the end of every key that is
+   * bound to the source and may do nothing else, whoever made it. Throws `unknown_source`.
    */
   rotate(
     name: string,
     options?: { readonly graceS?: number },
-  ): Promise<{ readonly source: Source; readonly secret: string }>;
+  ): Promise<{ readonly source: Source; readonly secret: string; readonly endsAt: Date }>;
   /** Ends a source; its dialogs stay. False when there is none of that name. */
   remove(name: string): Promise<boolean>;
-  /** From a cache that is at most 2 s old; then without a promise. Throws `unknown_source`. */
+  /** From a cache, then without a promise: see `SourceCache`. Throws `unknown_source`. */
   find(which: WhichSource): SigningSource | Promise<SigningSource>;
 };
 
@@ -46,6 +47,11 @@ type SourceRow = {
 
 function toSource(row: SourceRow): Source {
   return { id: row.id, name: row.name, scheme: row.scheme, createdAt: row.created_at };
+}
+
+/** What HTTP answers and the command line prints of a source. */
+export function sourceView({ id, name, scheme, createdAt }: Source): SourceView {
+  return { id, name, scheme, created_at: createdAt.toISOString() };
 }
 
 export function createSources(deps: { readonly db: Db; readonly access: Pick<Access, "apiKeys"> }): Sources {
@@ -71,16 +77,17 @@ export function createSources(deps: { readonly db: Db; readonly access: Pick<Acc
     },
 
     async rotate(name, { graceS = limits.rotationGraceS } = {}) {
+      const endsAt = new Date(Date.now() + graceS * 1000);
       const rotated = await db.transaction(async (tx) => {
         const source = (await lookUpSources(tx, [name])).get(name);
         if (source === undefined) throw unknownSource(name);
         if (source.scheme === "api_key") {
-          await apiKeys.endOfSource(source.id, new Date(Date.now() + graceS * 1000), tx);
-          return { source, secret: await newKey(apiKeys, source, tx) };
+          await apiKeys.endOfSource(source.id, endsAt, tx);
+          return { source, secret: await newKey(apiKeys, source, tx), endsAt };
         }
         const secret = newSecret(source.scheme);
         await changeSecret(tx, { id: source.id, secret, graceS });
-        return { source, secret };
+        return { source, secret, endsAt };
       });
       cache.clear();
       return rotated;
