@@ -5,7 +5,6 @@ import { limits } from "./limits.ts";
 
 const strict = { additionalProperties: false } as const;
 const id = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
-const time = Type.String({ format: "date-time" });
 const Group = Type.String({
   pattern: `^[a-z][a-z0-9._-]{0,${limits.nameLength - 1}}$`,
   "x-detail": "the name of a consumer group",
@@ -20,7 +19,10 @@ const deadLetterFields = {
   time: Type.String({ format: "date-time", description: "when the log accepted the entry" }),
   attempts: Type.Integer(),
   error: Type.String({ description: "what the last attempt ended with" }),
-  parked_at: time,
+  parked_at: Type.String({
+    format: "date-time",
+    description: "when the last attempt failed and it was given up",
+  }),
   waiting_behind: Type.Integer({ description: "later entries of the topic that wait for this one" }),
 };
 

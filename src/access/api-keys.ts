@@ -5,6 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import { type Db, type Queryable, type Row, isTransientDbError } from "../lib/db.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
+import { withTimeLimit } from "../lib/aborted.ts";
 import type { KeyActor } from "./actor.ts";
 import { AnswerCache } from "./api-key-cache.ts";
 import { ApiKeyUsage } from "./api-key-usage.ts";
@@ -59,6 +60,10 @@ const keyPattern = /^tdk_[A-Za-z0-9_-]{43}$/;
 const secretBytes = 32;
 const hintLength = 10;
 
+/** How long a look-up may take, milliseconds. Its connection is then given up, and the next attempt gets another one. */
+const lookUpMaxMs = 1_500;
+const lookUpAttemptsMax = 2;
+
 /** What one look-up found. Expiry is judged at each use, since an answer lives on in the cache. */
 type FoundKey = { readonly actor: KeyActor; readonly expiresAtMs: number };
 
@@ -71,8 +76,10 @@ export function createApiKeys(deps: {
   readonly db: Pick<Db, "query">;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Tests make it short. */
+  readonly lookUpMaxMs?: number;
 }): OwnedApiKeys {
-  const { db, clock } = deps;
+  const { db, clock, lookUpMaxMs: maxMs = lookUpMaxMs } = deps;
   const cache = new AnswerCache<FoundKey | undefined>(clock);
   const usage = new ApiKeyUsage(db, deps.log);
 
@@ -96,7 +103,7 @@ export function createApiKeys(deps: {
       if (!keyPattern.test(secret)) return undefined;
       // The cache knows keys by their hash too: a heap dump then holds no usable one.
       const digest = hash("sha256", secret, "base64");
-      const found = await cache.get(digest, () => findKey(db, digest));
+      const found = await cache.get(digest, () => findKey({ db, maxMs }, digest));
       const now = clock.now();
       if (found === undefined || found.expiresAtMs <= now) return undefined;
       usage.note(found.actor.id, now);
@@ -170,16 +177,24 @@ function refuseUnusable(key: NewApiKey, name: string, now: number): void {
   }
 }
 
-async function findKey(db: Pick<Db, "query">, digest: string): Promise<FoundKey | undefined> {
+async function findKey(
+  from: { readonly db: Pick<Db, "query">; readonly maxMs: number },
+  digest: string,
+  attempt = 1,
+): Promise<FoundKey | undefined> {
+  const { db, maxMs } = from;
   let rows: KeyRow[];
   try {
-    ({ rows } = await db.query<KeyRow>(
-      `select ${columns} from access_api_key where hash = $1 and revoked_at is null`,
-      [Buffer.from(digest, "base64")],
-      { name: "access_api_key_by_hash" },
+    ({ rows } = await withTimeLimit(maxMs, late, (signal) =>
+      db.query<KeyRow>(
+        `select ${columns} from access_api_key where hash = $1 and revoked_at is null`,
+        [Buffer.from(digest, "base64")],
+        { name: "access_api_key_by_hash", signal },
+      ),
     ));
   } catch (error) {
-    if (!isTransientDbError(error)) throw error;
+    if (!(error instanceof AppError) && !isTransientDbError(error)) throw error;
+    if (attempt < lookUpAttemptsMax) return findKey(from, digest, attempt + 1);
     throw new AppError("unavailable", { retryAfterS: 1, cause: error });
   }
   const [row] = rows;
@@ -195,6 +210,10 @@ async function findKey(db: Pick<Db, "query">, digest: string): Promise<FoundKey 
     },
     expiresAtMs: key.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
   };
+}
+
+function late(): AppError {
+  return new AppError("unavailable", { detail: "the database did not look up an API key in time" });
 }
 
 /** Scopes that this version does not know (a newer server beside it made them) grant nothing. */

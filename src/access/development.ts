@@ -117,11 +117,17 @@ export function isDevelopmentKey(actor: Actor): boolean {
 /**
  * Refuses the development key to whoever is not on this machine, and to everybody once the server listens beyond it: it
  * can do everything, was printed on a screen and may lie in a journal. A request that a proxy passed on came from
- * elsewhere, whatever address it has here.
+ * elsewhere, whatever address it has here, and one that calls this server by another name than its machine's own came
+ * through something that a name leads to.
  */
 export function requireDevelopmentPlace(at: {
+  /** What the server listens on. */
   readonly host: string;
+  /** Whom the request comes from. */
   readonly address: string;
+  /** What the request calls the server; undefined when it does not say. */
+  readonly calledHost: string | undefined;
+  /** Whether a proxy says that it has passed the request on. */
   readonly forwarded: boolean;
 }): void {
   if (!isLoopback(at.host)) {
@@ -129,7 +135,7 @@ export function requireDevelopmentPlace(at: {
       detail: "the development key works only while HOST is loopback: create a key of your own",
     });
   }
-  if (at.forwarded || !isLoopback(at.address)) {
+  if (at.forwarded || !isLoopback(at.address) || !isLoopback(at.calledHost ?? "")) {
     throw new AppError("unauthorized", {
       detail: "the development key works only on the server's own machine: create a key of your own",
     });

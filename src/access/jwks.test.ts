@@ -6,6 +6,7 @@ import { type TestContext, test } from "node:test";
 import { type CryptoKey, SignJWT, exportJWK, generateKeyPair } from "jose";
 import { pino } from "pino";
 import { AppError } from "../lib/errors.ts";
+import { keySetBytesMax } from "./jwks.ts";
 import { createTokens } from "./tokens.ts";
 
 const log = pino({ level: "silent" });
@@ -142,6 +143,17 @@ test("an issuer that does not answer makes tokens unavailable, and is asked agai
   issuer.body = JSON.stringify({ keys: [key.jwk] });
   clock.ms += 5_000;
   assert.equal((await verify(token)).id, "7");
+});
+
+test("a key set as large as the bound is read, and of one that is a byte larger nothing is believed", async (t) => {
+  const issuer = await startIssuer(t);
+  const key = await makeKey("ES256", "e");
+  const token = await key.sign();
+  const set = JSON.stringify({ keys: [key.jwk] });
+  issuer.body = set.padEnd(keySetBytesMax);
+  assert.equal((await verifier(issuer.url).verify(token)).id, "7");
+  issuer.body = set.padEnd(keySetBytesMax + 1);
+  await assert.rejects(verifier(issuer.url).verify(token), failsWith("unavailable", /cannot be fetched/));
 });
 
 test("nothing listening at the issuer's address is unavailable too", async (t) => {

@@ -13,6 +13,8 @@ import type { Logger } from "../lib/logger.ts";
 export type KeySet = (header?: JWSHeaderParameters, token?: FlattenedJWSInput) => Promise<CryptoKey>;
 
 const fetchTimeoutMs = 5_000;
+/** Largest key set that is read, bytes. */
+export const keySetBytesMax = 1_048_576;
 /** A token with an unknown key may cause one fetch in this time: issuers rotate keys, strangers invent key ids. */
 const unknownKeyCooldownMs = 30_000;
 /** After a failed fetch nothing is asked for this long: a dead issuer costs one time-out, not one per request. */
@@ -80,10 +82,25 @@ export function createKeySet(url: URL, clock: Clock, log: Logger): KeySet {
 /** Reads the whole answer, so that a broken body counts as a failed fetch too. */
 async function fetchKeys(address: string, options: RequestInit): Promise<Response> {
   const response = await fetch(address, options);
-  if (response.status !== 200) throw new Error(`status ${response.status}`);
-  const text = await response.text();
+  if (response.status !== 200) {
+    await response.body?.cancel();
+    throw new Error(`status ${response.status}`);
+  }
+  const text = await readBounded(response);
   JSON.parse(text);
   return new Response(text);
+}
+
+async function readBounded({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body ?? []) {
+    bytes += chunk.length;
+    // Leaving the loop closes the connection.
+    if (bytes > keySetBytesMax) throw new Error(`more than ${keySetBytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks));
 }
 
 function isAboutToken(error: unknown): boolean {

@@ -27,8 +27,16 @@ export function requireScope(actor: Actor, scope: Route["scope"]): void {
 export function requirePlace(actor: Actor, request: InboundRequest, host: string): void {
   if (!isDevelopmentKey(actor)) return;
   const { address, headers } = request;
-  const forwarded = headers["x-forwarded-for"] !== undefined || headers["forwarded"] !== undefined;
-  requireDevelopmentPlace({ host, address, forwarded });
+  const forwarded = Object.keys(headers).some((name) => proxyHeader.test(name));
+  requireDevelopmentPlace({ host, address, calledHost: hostNameOf(headers.host), forwarded });
+}
+
+/** Headers that say that a request was passed on. */
+const proxyHeader = /^(?:forwarded|via|x-forwarded-.*|x-real-ip)$/;
+
+/** A Host header without its port. */
+function hostNameOf(host: string | undefined): string | undefined {
+  return host?.replace(/:\d*$/, "");
 }
 
 export const credentialMissing: ErrorDetails = {

@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { AppError } from "../lib/errors.ts";
+import { addressKey } from "./address.ts";
 import type { HttpApp, HttpRequest } from "./app.ts";
 import type { InboundRequest } from "./inbound.ts";
 import { invalidJson, parseSafely } from "./json.ts";
@@ -31,41 +32,74 @@ export function acceptJsonOnly(app: HttpApp, load: Load): void {
 
 const nothing = Buffer.alloc(0);
 
+/** What a body that comes in several parts gets at first, in bytes. */
+const capacityMin = 4_096;
+
 /**
- * Reads a body of bounded size. The framework's own reader copies every body once more; Node hands out chunks that
- * belong to nobody else, and most bodies are one.
+ * Reads a body of bounded size into one piece of memory, at most twice as large as what has arrived. Most bodies are
+ * one part, which Node has copied already and which belongs to nobody else: that one is taken as it is.
  */
 function collect(
   payload: InboundRequest,
   load: Load,
   done: (error: Error | null, bytes?: Buffer) => void,
 ): void {
-  const { bodyBytesMax } = payload;
-  if (Number(payload.headers["content-length"]) > bodyBytesMax) return done(tooLarge(bodyBytesMax));
-  let first: Buffer | undefined;
-  let more: Buffer[] | undefined;
+  const { bodyBytesMax, proof, headers } = payload;
+  const announced = headers["content-length"] === undefined ? undefined : Number(headers["content-length"]);
+  if (announced !== undefined && announced > bodyBytesMax) return done(tooLarge(bodyBytesMax));
+  payload.proved = payload.actor !== undefined || (proof !== undefined && proof.verifyBody === undefined);
+  let bytes: Buffer = nothing;
+  let length = 0;
   let finished = false;
 
-  function finish(error: Error | null, bytes?: Buffer): void {
+  function finish(error: Error | null): void {
     finished = true;
-    done(error, bytes);
+    load.resume(payload);
+    if (error === null) return done(null, length === bytes.length ? bytes : bytes.subarray(0, length));
+    bytes = nothing;
+    load.letGo(payload);
+    done(error);
   }
-  payload.on("data", (chunk: Buffer) => {
+  function keep(part: Buffer): boolean {
+    const needed = length + part.length;
+    if (needed > bytes.length) {
+      // Whoever sends a body in parts can keep it unfinished, and gets no more than an address's share.
+      if (length === 0 && part.length !== announced && !payload.proved) {
+        payload.shareKey = addressKey(payload.address);
+      }
+      const capacity = length === 0 ? needed : grown(bytes.length, needed, announced ?? bodyBytesMax);
+      if (!load.holdBody(payload, capacity - bytes.length)) return false;
+      if (length === 0) bytes = part;
+      else {
+        const larger = Buffer.allocUnsafeSlow(capacity);
+        bytes.copy(larger, 0, 0, length);
+        bytes = larger;
+      }
+    }
+    if (bytes !== part) part.copy(bytes, length);
+    length = needed;
+    return true;
+  }
+  payload.on("data", (part: Buffer) => {
     // What still arrives after a refusal flows on and is dropped.
     if (finished) return;
-    payload.bodyBytes += chunk.length;
-    load.holdBody(chunk.length);
-    if (payload.bodyBytes > bodyBytesMax) finish(tooLarge(bodyBytesMax));
-    else if (load.bodiesFull) finish(new AppError("overloaded", { retryAfterS: 1 }));
-    else if (first === undefined) first = chunk;
-    else (more ??= [first]).push(chunk);
+    if (length + part.length > bodyBytesMax) finish(tooLarge(bodyBytesMax));
+    else if (!keep(part))
+      finish(new AppError("overloaded", { detail: "bodies fill the memory", retryAfterS: 1 }));
   });
   payload.on("end", () => {
-    if (!finished) finish(null, more === undefined ? (first ?? nothing) : Buffer.concat(more));
+    if (!finished) finish(null);
   });
   payload.on("error", (error) => {
     if (!finished) finish(error);
   });
+  load.rest(payload);
+  payload.askForBody?.();
+  payload.askForBody = undefined;
+}
+
+function grown(capacity: number, needed: number, capacityMax: number): number {
+  return Math.max(needed, Math.min(capacityMax, Math.max(capacityMin, 2 * capacity)));
 }
 
 function tooLarge(bytesMax: number): AppError {

@@ -1,51 +1,95 @@
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { type ErrorCode, errorRules } from "../../protocol/errors.ts";
 import { uuidv7 } from "../../protocol/ids.ts";
 import { errorCodeOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { InboundRequest } from "./inbound.ts";
-import { destroyLater, isLingering } from "./linger.ts";
+import type { InboundRequest } from "./inbound.ts";
+import { destroyLater } from "./linger.ts";
+import { allowedAnywhere } from "./not-found.ts";
+import type { OutboundResponse } from "./outbound.ts";
+import { pipelineOf } from "./pipeline.ts";
 import { problemContentType, problemText } from "./problem.ts";
 import { type Meters, unmatchedRoute } from "./route-meter.ts";
+
+type Context = { readonly log: Logger; readonly meters: Meters };
 
 /**
  * Makes the handler of what never became a request: malformed HTTP, headers that are too large, or a request that did
  * not arrive in time. It writes to the socket itself; there is no response object, or one that was not used yet.
  */
-export function createClientErrorHandler(options: {
-  readonly log: Logger;
-  readonly meters: Meters;
-}): (error: Error, socket: Socket) => void {
-  const { log, meters } = options;
+export function createClientErrorHandler(context: Context): (error: Error, socket: Socket) => void {
+  const { log } = context;
   return (error, socket) => {
-    // Answered already: what else arrives while the connection lingers is not worth a word.
-    if (socket.writableEnded && !socket.destroyed) return;
+    const pipeline = pipelineOf(socket);
+    // Answered already, or about to be: what else arrives is not worth a word.
+    if ((socket.writableEnded && !socket.destroyed) || pipeline.ending) return;
     const faultCode = errorCodeOf(error);
     const pending = pendingResponse(socket);
-    if (
-      faultCode === "ECONNRESET" ||
-      !socket.writable ||
-      pending?.headersSent === true ||
-      isLingering(socket)
-    ) {
+    const late = faultCode === "ERR_HTTP_REQUEST_TIMEOUT";
+    if (faultCode === "ECONNRESET" || !socket.writable || pipeline.lingering) {
       socket.destroy();
       return;
     }
-    const { code, detail } = refusalOf(faultCode);
-    const { status } = errorRules[code];
-    if (pending?.req instanceof InboundRequest) pending.req.rawStatus = status;
-    else meters.of("OTHER", unmatchedRoute).record(status, 0);
-    log.debug({ code: faultCode }, "malformed request refused");
-    socket.end(answerText(code, detail));
-    // A parse error leaves the client in the middle of sending: closing at once would reset the connection and take
-    // the answer with it. A request that is late gets no more time.
-    if (code === "request_timeout") socket.destroySoon();
-    else destroyLater(socket);
+    const refuse = (request: InboundRequest | undefined): void => {
+      log.debug({ code: faultCode }, "malformed request refused");
+      // A parse error leaves the client in the middle of sending: closing at once would reset the connection and take
+      // the answer with it. A request that is late gets no more time.
+      answerRaw(socket, refusalOf(faultCode), { context, request, closeNow: late });
+    };
+    if (pending?.req.complete === true && !(late && pending.headersSent)) {
+      // What is wrong comes after a request that was accepted: that one gets its own answer first.
+      pipeline.endWith(() => refuse(undefined));
+    } else if (pending?.headersSent === true) {
+      socket.destroy();
+    } else {
+      refuse(pending?.req);
+    }
   };
 }
 
-function refusalOf(faultCode: string | undefined): { code: ErrorCode; detail: string } {
+/** Makes the handler of `CONNECT`, for which Node has no response object. */
+export function createConnectHandler(context: Context): (request: InboundRequest, socket: Duplex) => void {
+  return (_request, duplex) => {
+    // A server of plain HTTP has no other kind.
+    const socket = duplex as Socket;
+    // Node has taken its own listeners away.
+    socket.on("error", () => socket.destroy());
+    socket.on("timeout", () => socket.destroy());
+    pipelineOf(socket).endWith(() =>
+      answerRaw(
+        socket,
+        {
+          code: "method_not_allowed",
+          detail: "this server is no proxy",
+          headers: [`Allow: ${allowedAnywhere}`],
+        },
+        { context, request: undefined, closeNow: false },
+      ),
+    );
+  };
+}
+
+type RawRefusal = { readonly code: ErrorCode; readonly detail: string; readonly headers?: readonly string[] };
+
+/** Writes a problem to the socket, as the answer to `request` if there is one, and closes the connection. */
+function answerRaw(
+  socket: Socket,
+  refusal: RawRefusal,
+  options: { context: Context; request: InboundRequest | undefined; closeNow: boolean },
+): void {
+  if (!socket.writable) return;
+  const { context, request, closeNow } = options;
+  const { status } = errorRules[refusal.code];
+  if (request === undefined) context.meters.of("OTHER", unmatchedRoute).record(status, 0);
+  else request.rawStatus = status;
+  socket.end(answerText(refusal));
+  if (closeNow) socket.destroySoon();
+  else destroyLater(socket);
+}
+
+function refusalOf(faultCode: string | undefined): RawRefusal {
   switch (faultCode ?? "") {
     case "ERR_HTTP_REQUEST_TIMEOUT":
       return { code: "request_timeout", detail: "the request did not arrive in full in time" };
@@ -60,7 +104,7 @@ function refusalOf(faultCode: string | undefined): { code: ErrorCode; detail: st
   }
 }
 
-function answerText(code: ErrorCode, detail: string): string {
+function answerText({ code, detail, headers = [] }: RawRefusal): string {
   const { status } = errorRules[code];
   const requestId = uuidv7();
   const body = problemText(code, { detail }, requestId);
@@ -71,15 +115,13 @@ function answerText(code: ErrorCode, detail: string): string {
     `Content-Length: ${Buffer.byteLength(body)}`,
     "X-Content-Type-Options: nosniff",
     `X-Request-Id: ${requestId}`,
+    ...headers,
     "",
     body,
   ].join("\r\n");
 }
 
 /** The response that Node has assigned to the socket. Node keeps it there for its own handler of these errors. */
-function pendingResponse(socket: Socket): { headersSent: boolean; req: unknown } | undefined {
-  return (
-    (socket as Socket & { _httpMessage?: { headersSent: boolean; req: unknown } | null })._httpMessage ??
-    undefined
-  );
+function pendingResponse(socket: Socket & { _httpMessage?: OutboundResponse | null }) {
+  return socket._httpMessage ?? undefined;
 }

@@ -55,16 +55,26 @@ export async function collectDocument(app: HttpApp, routes: readonly Route[]): P
 
 /** Serves the document, and the page to try it. */
 export async function serveDocs(app: HttpApp, context: GuardContext): Promise<void> {
-  let text: string | undefined;
+  // As bytes, so that all who are slow to read it share one copy.
+  let bytes: Buffer | undefined;
   app.route({
     method: "GET",
     url: documentPath,
     schema: { hide: true },
     onRequest: createGuard(context, { method: "GET", path: documentPath, scope: "open" }),
     handler: async (_request, reply) => {
-      text ??= JSON.stringify(app.swagger());
-      reply.header("content-type", "application/json; charset=utf-8").send(text);
+      bytes ??= Buffer.from(JSON.stringify(app.swagger()));
+      reply.header("content-type", "application/json; charset=utf-8").send(bytes);
     },
+  });
+
+  // Whoever opens the server's own address in a browser means the page.
+  app.route({
+    method: "GET",
+    url: "/",
+    schema: { hide: true },
+    onRequest: createGuard(context, { method: "GET", path: "/", scope: "open" }),
+    handler: async (_request, reply) => reply.redirect(pagePath),
   });
 
   app.addHook("onRoute", (route) => {

@@ -52,6 +52,7 @@ const keptHeaders = new Set([
   "x-content-type-options",
   "ratelimit-policy",
   "ratelimit",
+  "cache-control",
   "connection",
 ]);
 

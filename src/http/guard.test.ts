@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Type } from "typebox";
 import type { Actor } from "../access/actor.ts";
 import type { RouteRequest } from "../deps.ts";
 import { AppError } from "../lib/errors.ts";
@@ -163,7 +164,14 @@ test("the development key works for this machine alone, and for nobody once the 
   {
     await using server = await startTestServer(options);
     assert.equal((await send(server.url, "development"))[0], 200);
-    for (const headers of [elsewhere, { forwarded: "for=203.0.113.9" }]) {
+    const passedOn = [
+      elsewhere,
+      { forwarded: "for=203.0.113.9" },
+      { via: "1.1 nginx" },
+      { "x-real-ip": "203.0.113.9" },
+      { "x-forwarded-proto": "https" },
+    ];
+    for (const headers of passedOn) {
       const [status, detail] = await send(server.url, "development", headers);
       assert.equal(status, 401);
       assert.match(detail, /the development key works only on the server's own machine/);
@@ -181,11 +189,52 @@ test("the development key works for this machine alone, and for nobody once the 
   assert.equal((await send(open.url, "another"))[0], 200);
 });
 
-test("what only some may read is not to be kept by any cache", async () => {
-  const read = testRoute({ method: "GET", path: "/read", scope: "inbox:read" });
+test("the development key works only for who calls the server by its machine's own name", async () => {
+  const authenticate = async (name: string): Promise<Actor> => ({
+    kind: "key",
+    id: 1,
+    name,
+    scopes: new Set(["admin"]),
+    sourceId: undefined,
+  });
+  await using server = await startTestServer({
+    routes: [testRoute({ method: "GET", scope: "inbox:read" })],
+    authenticate,
+  });
+  const get = async (key: string, host: string, version = "1.1") => {
+    const head = `GET /thing HTTP/${version}\r\n${host}Connection: close\r\nX-Api-Key: ${key}\r\n\r\n`;
+    return parseRaw(await sendRaw(server.port, head)).status;
+  };
+  for (const host of ["localhost", "LOCALHOST:5000", "127.0.0.1:5000", "127.8.9.10", "[::1]", "[::1]:5000"]) {
+    assert.equal(await get("development", `Host: ${host}\r\n`), 200, host);
+  }
+  for (const host of ["tidings.example.org", "localhost.example.org:5000", "203.0.113.9", "[::2]:5000", ""]) {
+    assert.equal(await get("development", `Host: ${host}\r\n`), 401, host);
+    assert.equal(await get("another", `Host: ${host}\r\n`), 200, host);
+  }
+  assert.equal(await get("development", "", "1.0"), 401, "no Host at all");
+});
+
+test("what only some may read is not to be kept by any cache, and neither is any refusal of it", async () => {
+  const handler = ({ params }: RouteRequest) => {
+    if ((params as { id: string }).id === "none") throw new AppError("not_found");
+    return Promise.resolve({ status: 200, json: "{}" });
+  };
+  const params = Type.Object({ id: Type.String({ minLength: 2 }) });
+  const read = testRoute({ method: "GET", path: "/read/:id", scope: "inbox:read", params, handler });
   await using server = await startTestServer({ routes: [read, testRoute({ path: "/open" })] });
-  const answer = await fetch(`${server.url}/read`, { headers: { "x-api-key": "scopes:inbox:read" } });
-  assert.deepEqual([answer.status, answer.headers.get("cache-control")], [200, "no-store"]);
+  for (const [id, key, status] of [
+    ["some", "scopes:inbox:read", 200],
+    ["a", "scopes:inbox:read", 400],
+    ["some", undefined, 401],
+    ["some", "nonsense", 401],
+    ["some", "scopes:stats:read", 403],
+    ["none", "scopes:inbox:read", 404],
+  ] as const) {
+    const headers = key === undefined ? {} : { "x-api-key": key };
+    const answer = await fetch(`${server.url}/read/${id}`, { headers });
+    assert.deepEqual([answer.status, answer.headers.get("cache-control")], [status, "no-store"]);
+  }
   assert.equal((await postJson(`${server.url}/open`, {})).headers.get("cache-control"), null);
 });
 

@@ -52,22 +52,28 @@ export function createGuard(context: GuardContext, rule: GuardRule): Guard {
   const { scope, authenticate, bodyBytesMax } = rule;
   const refuse = createRefuse(context.log, rule.path);
 
+  /** Refuses what is too much. Who sends ahead has more of it under way: that is not read any more. */
+  function shed(reply: HttpReply, code: ErrorCode, details: ErrorDetails): void {
+    if (reply.request.raw.pipelined) reply.header("connection", "close");
+    refuse(reply, code, details);
+  }
+
   return (request, reply, done) => {
     const { raw } = request;
     raw.meter = raw.method === rule.method ? meter : meters.of(request.method, rule.path);
     if (bodyBytesMax !== undefined) raw.bodyBytesMax = bodyBytesMax;
     raw.address = plainAddress(request.ip);
-    setStandardHeaders(request, reply, load);
+    setStandardHeaders(request, reply);
     if (rule.headers !== undefined) setHeaders(reply, rule.headers);
 
     if (rule.unlimited !== true) {
-      if (load.overloaded) return refuse(reply, "overloaded", { retryAfterS: 1 });
+      if (load.overloaded) return shed(reply, "overloaded", { retryAfterS: 1 });
       const taken = addresses.take(addressKey(raw.address));
       const headers = rateHeaders(taken);
       reply.header("ratelimit-policy", headers["RateLimit-Policy"]);
       reply.header("ratelimit", headers.RateLimit);
       if (!taken.allowed) {
-        return refuse(reply, "rate_limited", {
+        return shed(reply, "rate_limited", {
           detail: "too many requests from this address",
           retryAfterS: taken.retryAfterS,
         });
@@ -119,14 +125,9 @@ function identify(request: HttpRequest, authenticate: GuardRule["authenticate"])
 }
 
 /** The headers that every answer has, whatever becomes of the request. */
-export function setStandardHeaders(
-  request: HttpRequest,
-  reply: HttpReply,
-  load: Pick<Load, "draining">,
-): void {
+export function setStandardHeaders(request: HttpRequest, reply: HttpReply): void {
   reply.header("x-request-id", request.id);
   reply.header("x-content-type-options", "nosniff");
-  if (load.draining) reply.header("connection", "close");
 }
 
 /** What is legal HTTP for the parser and a trap for whoever comes after it. */
@@ -138,6 +139,9 @@ function oddityOf(raw: InboundRequest): readonly [ErrorCode, ErrorDetails] | und
   // Two of them arrive joined by a comma.
   if (host?.includes(",") === true)
     return ["invalid_header", { detail: "there is more than one Host header" }];
+  const coding = raw.headers["transfer-encoding"];
+  if (coding !== undefined && coding !== "chunked" && coding.trim().toLowerCase() !== "chunked")
+    return ["invalid_header", { detail: "of Transfer-Encoding only chunked is understood" }];
   if (raw.expectsOther) return ["invalid_header", { detail: "of Expect only 100-continue is understood" }];
   const url = raw.url ?? "";
   const nul = url.indexOf("%00");

@@ -2,6 +2,7 @@ import { Type } from "typebox";
 import type { Route } from "../deps.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/logger.ts";
+import { within } from "../lib/aborted.ts";
 
 /** What a check found. Figures are shown by name; `detail` is for strangers to read, so no addresses or SQL in it. */
 export type CheckResult = {
@@ -77,15 +78,7 @@ function createRunner(timeoutMs: number, log: Logger): (check: HealthCheck) => P
   return async (check) => {
     const running = pending.get(check.name) ?? start(check);
     pending.set(check.name, running);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<CheckResult>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs, { ok: false, detail: `no answer in ${timeoutMs} ms` });
-    });
-    try {
-      return await Promise.race([running, late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return within(timeoutMs, running, () => ({ ok: false, detail: `no answer in ${timeoutMs} ms` }));
   };
 }
 

@@ -1,14 +1,22 @@
 import { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { limits } from "../../protocol/limits.ts";
 import type { Actor } from "../access/actor.ts";
 import type { Proof } from "../deps.ts";
+import type { Burden } from "./load.ts";
 import type { RouteMeter } from "./route-meter.ts";
+
+/** Small parts of a body are joined to parts of so many bytes. */
+const joinedBytes = 4_096;
+
+/** Where a socket keeps its pipeline: as a property, because a map would cost every request a look-up. */
+export const pipelineKey = Symbol("pipeline");
 
 /**
  * A request together with what the hooks learn about it on its way. Fields of a class rather than decorations: the
  * server makes one object per request anyway.
  */
-export class InboundRequest extends IncomingMessage {
+export class InboundRequest extends IncomingMessage implements Burden {
   /** When the headers had arrived, by the monotonic clock. */
   readonly startedMs = performance.now();
   /** Undefined until a route was found. */
@@ -19,12 +27,74 @@ export class InboundRequest extends IncomingMessage {
   /** What the route's own authentication has found in the head. */
   proof: Proof | undefined = undefined;
   bodyBytesMax: number = limits.requestBodyBytes;
-  /** Bytes of the body that are in memory on behalf of this request. */
+  stage: Burden["stage"] = "outside";
   bodyBytes = 0;
+  proved = false;
+  shareKey: string | undefined = undefined;
   /** Kept for routes that authenticate the body. */
   rawText: string | undefined = undefined;
+  /** Invites the body of a client that waits for that (`Expect: 100-continue`); undefined once it was, or for others. */
+  askForBody: (() => void) | undefined = undefined;
   /** Whether the client expects (`Expect`) anything but leave to send its body. */
   expectsOther = false;
+  /** Whether it was sent before the answer to the one before it was there. */
+  pipelined = false;
+  /** What it waits in until that answer is there, and the bytes of its body meanwhile. */
+  waitingIn: { hold(bytes: number): void } | undefined = undefined;
+  waitingBytes = 0;
   /** The status of an answer that was written to the socket past the response object. */
   rawStatus: number | undefined = undefined;
+  /** Whether its connection has sent more ahead than it may. */
+  excess = false;
+  /** What the parser has told: whether another protocol follows. */
+  #upgrade = false;
+  #parts = 0;
+  #joined: Buffer | undefined = undefined;
+  #joinedLength = 0;
+
+  /**
+   * Node's parser goes through all that was read at once, which may be thousands of requests, and stops only where
+   * another protocol begins. A request that is one too many says so of itself; see `node-server.ts`.
+   */
+  get upgrade(): boolean {
+    return this.#upgrade;
+  }
+
+  set upgrade(asked: boolean | null) {
+    // Node's constructor sets it before there is anything to set.
+    if (asked === null) return;
+    const { [pipelineKey]: pipeline } = this.socket as Socket & {
+      [pipelineKey]?: { readonly full: boolean };
+    };
+    this.excess = pipeline?.full === true;
+    this.#upgrade = asked || this.excess;
+  }
+
+  /**
+   * Takes a part of the body from the parser. Each one costs some 400 bytes beside what is in it, and a client may send
+   * them byte by byte: all but the first, which most often is all there is, are joined before they are kept.
+   */
+  override push(part: Buffer | null): boolean {
+    if (part === null) {
+      this.#passJoined();
+      return super.push(null);
+    }
+    if (this.waitingIn !== undefined) {
+      this.waitingBytes += part.length;
+      this.waitingIn.hold(part.length);
+    }
+    if (this.#parts++ === 0) return super.push(part);
+    if (this.#joinedLength + part.length > joinedBytes) this.#passJoined();
+    if (part.length >= joinedBytes) return super.push(part);
+    this.#joined ??= Buffer.allocUnsafeSlow(joinedBytes);
+    this.#joinedLength += part.copy(this.#joined, this.#joinedLength);
+    return true;
+  }
+
+  #passJoined(): void {
+    if (this.#joined === undefined) return;
+    super.push(this.#joined.subarray(0, this.#joinedLength));
+    this.#joined = undefined;
+    this.#joinedLength = 0;
+  }
 }

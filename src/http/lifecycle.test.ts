@@ -30,6 +30,7 @@ test("closing waits for the requests in flight and takes no new ones", async () 
   await assert.rejects(fetch(`${server.url}/slow`));
   waiting.release();
   assert.equal((await answer).status, 200);
+  assert.equal((await answer).headers.get("connection"), "close", "the answer to a request from before too");
   await closed;
 });
 

@@ -1,10 +1,28 @@
 export type LoadBounds = {
-  /** Requests whose answer is not written yet; further ones are refused. */
+  /**
+   * Requests that are worked on; further ones are refused. One that waits for its body, or for its client to take the
+   * answer, is not worked on.
+   */
   readonly inFlightMax: number;
   /** Smoothed lateness of timers in milliseconds above which requests are refused. */
   readonly loopDelayMaxMs: number;
   /** Bytes of bodies in memory, over all requests, beyond which further ones are refused. */
   readonly bodyBytesMax: number;
+  /** How many of them may belong to bodies whose sender has not proved anything yet: the rest is for those who have. */
+  readonly unprovedBodyBytesMax: number;
+  /** How many of those may come from one address, not counting bodies that arrived in one part. */
+  readonly addressBodyBytesMax: number;
+};
+
+/** What a request weighs. Its fields are the load's to change, but for the last two. */
+export type Burden = {
+  stage: "outside" | "working" | "resting";
+  /** Bytes of the body that are in memory on behalf of this request. */
+  bodyBytes: number;
+  /** Whether the head has proved who sends this. */
+  proved: boolean;
+  /** The address whose share a body counts against; undefined is none. */
+  shareKey: string | undefined;
 };
 
 const sampleEveryMs = 200;
@@ -17,8 +35,11 @@ export class Load {
   draining = false;
   readonly #bounds: LoadBounds;
   readonly #timer: NodeJS.Timeout;
-  #inFlight = 0;
+  #open = 0;
+  #working = 0;
   #bodyBytes = 0;
+  #unprovedBytes = 0;
+  readonly #addressBytes = new Map<string, number>();
   #delayMs = 0;
   #onIdle: (() => void) | undefined;
 
@@ -32,28 +53,76 @@ export class Load {
     }, sampleEveryMs).unref();
   }
 
-  get inFlight(): number {
-    return this.#inFlight;
+  /** Requests whose answer is not written yet. */
+  get open(): number {
+    return this.#open;
   }
 
-  enter(): void {
-    this.#inFlight++;
+  /** Bytes of bodies in memory. */
+  get bodyBytes(): number {
+    return this.#bodyBytes;
   }
 
-  /** `bodyBytes` is what the request held. */
-  leave(bodyBytes: number): void {
-    this.#bodyBytes -= bodyBytes;
-    this.#inFlight--;
-    if (this.#inFlight === 0) this.#onIdle?.();
+  enter(request: Burden): void {
+    request.stage = "working";
+    this.#open++;
+    this.#working++;
   }
 
-  /** Takes note of a part of a body that has arrived; `leave` lets go of it. */
-  holdBody(bytes: number): void {
+  /** The request waits for its client. */
+  rest(request: Burden): void {
+    if (request.stage !== "working") return;
+    request.stage = "resting";
+    this.#working--;
+  }
+
+  /** The request is worked on again. */
+  resume(request: Burden): void {
+    if (request.stage !== "resting") return;
+    request.stage = "working";
+    this.#working++;
+  }
+
+  /** The request has its answer, or its connection is gone. */
+  leave(request: Burden): void {
+    this.rest(request);
+    this.letGo(request);
+    request.stage = "outside";
+    this.#open--;
+    if (this.#open === 0) this.#onIdle?.();
+  }
+
+  /** Makes room for more of the request's body, and tells whether there was any. */
+  holdBody(request: Burden, bytes: number): boolean {
+    const { bodyBytesMax, unprovedBodyBytesMax, addressBodyBytesMax } = this.#bounds;
+    if (this.#bodyBytes + bytes > bodyBytesMax) return false;
+    if (!request.proved) {
+      if (this.#unprovedBytes + bytes > unprovedBodyBytesMax) return false;
+      const { shareKey } = request;
+      if (shareKey !== undefined) {
+        const shareBytes = (this.#addressBytes.get(shareKey) ?? 0) + bytes;
+        if (shareBytes > addressBodyBytesMax) return false;
+        this.#addressBytes.set(shareKey, shareBytes);
+      }
+      this.#unprovedBytes += bytes;
+    }
     this.#bodyBytes += bytes;
+    request.bodyBytes += bytes;
+    return true;
   }
 
-  get bodiesFull(): boolean {
-    return this.#bodyBytes > this.#bounds.bodyBytesMax;
+  /** The request's body is no longer in memory. */
+  letGo(request: Burden): void {
+    const { bodyBytes, shareKey } = request;
+    if (bodyBytes === 0) return;
+    request.bodyBytes = 0;
+    this.#bodyBytes -= bodyBytes;
+    if (request.proved) return;
+    this.#unprovedBytes -= bodyBytes;
+    if (shareKey === undefined) return;
+    const shareBytes = (this.#addressBytes.get(shareKey) ?? 0) - bodyBytes;
+    if (shareBytes > 0) this.#addressBytes.set(shareKey, shareBytes);
+    else this.#addressBytes.delete(shareKey);
   }
 
   /** Takes note of how late a timer fired. */
@@ -63,12 +132,12 @@ export class Load {
 
   /** Whether the request that has just entered is one too many. */
   get overloaded(): boolean {
-    return this.#inFlight > this.#bounds.inFlightMax || this.#delayMs > this.#bounds.loopDelayMaxMs;
+    return this.#working > this.#bounds.inFlightMax || this.#delayMs > this.#bounds.loopDelayMaxMs;
   }
 
-  /** Resolves when no request is in flight. One caller at a time. */
+  /** Resolves when every request has its answer. One caller at a time. */
   idle(): Promise<void> {
-    if (this.#inFlight === 0) return Promise.resolve();
+    if (this.#open === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onIdle = resolve;
     });

@@ -1,7 +1,7 @@
 import { type RequestListener, type Server, createServer } from "node:http";
-import { limits } from "../../protocol/limits.ts";
 import type { Config } from "../config.ts";
 import { InboundRequest } from "./inbound.ts";
+import { OutboundResponse } from "./outbound.ts";
 
 const headerBytesMax = 16_384;
 /** Longer than the 60 s for which most load balancers keep idle connections, so that it is they who close them. */
@@ -11,17 +11,21 @@ const connectionTimeoutMs = 75_000;
 
 /** Node's server with its limits set. */
 export function createNodeServer(
-  listener: RequestListener<typeof InboundRequest>,
+  listener: RequestListener<typeof InboundRequest, typeof OutboundResponse>,
   config: Pick<Config, "maxConnections" | "requestTimeoutMs">,
 ): Server {
   const server = createServer(
     {
       IncomingMessage: InboundRequest,
+      ServerResponse: OutboundResponse,
       maxHeaderSize: headerBytesMax,
       headersTimeout: config.requestTimeoutMs,
       requestTimeout: config.requestTimeoutMs,
       connectionsCheckingInterval: Math.min(1_000, config.requestTimeoutMs / 4),
       keepAliveTimeout: keepAliveTimeoutMs,
+      // Nobody listens for upgrades, so Node destroys the connection there; a listener would have to. Requests that
+      // ask for an upgrade themselves are answered like others.
+      shouldUpgradeCallback: (request) => request.excess,
       // The guard refuses requests without a Host, in our own form.
       requireHostHeader: false,
       // Node would keep the first of two Host or Authorization headers and drop the other without a word.
@@ -31,9 +35,9 @@ export function createNodeServer(
   );
   server.setTimeout(connectionTimeoutMs);
   server.maxConnections = config.maxConnections;
-  // A client that asks before it sends (`Expect: 100-continue`) is not told to send what would be refused anyway.
+  // A client that asks before it sends (`Expect: 100-continue`) is told to by whoever wants its body.
   server.on("checkContinue", (request, response) => {
-    if (!(Number(request.headers["content-length"]) > limits.requestBodyBytes)) response.writeContinue();
+    request.askForBody = () => response.writeContinue();
     server.emit("request", request, response);
   });
   // Node's own answer to other expectations says nothing: the guard refuses them in our own form.
@@ -41,5 +45,6 @@ export function createNodeServer(
     request.expectsOther = true;
     server.emit("request", request, response);
   });
-  return server;
+  // The framework's types know Node's own classes only.
+  return server as unknown as Server;
 }

@@ -6,6 +6,9 @@ import { unmatchedRoute } from "./route-meter.ts";
 
 const methods: readonly HTTPMethods[] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
+/** What `Allow` says where no path is meant. */
+export const allowedAnywhere = [...methods, "OPTIONS"].join(", ");
+
 /**
  * Answers what no route answers: 404, 405 with the methods that the path does have, and OPTIONS. It does so in a hook,
  * since the framework would otherwise read and parse the body of a request that goes nowhere.
@@ -14,6 +17,10 @@ export function answerUnmatched(app: HttpApp, context: GuardContext): void {
   const guard = createGuard(context, { method: "OTHER", path: unmatchedRoute, scope: "open" });
 
   function refuse(request: HttpRequest, reply: HttpReply): void {
+    if (request.method === "OPTIONS" && request.raw.url === "*") {
+      reply.code(204).header("allow", allowedAnywhere).send();
+      return;
+    }
     const allowed = methodsOf(app, request.raw.url ?? "/");
     // A route that has the method and passed the request on has looked and found nothing.
     const known = allowed.some((method) => method === request.method);

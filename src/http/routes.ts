@@ -1,3 +1,4 @@
+import { Type } from "typebox";
 import type { Route, RouteResponse } from "../deps.ts";
 import { AppError } from "../lib/errors.ts";
 import type { HttpApp, HttpReply, HttpRequest } from "./app.ts";
@@ -7,6 +8,8 @@ import { isHealthPath } from "./health.ts";
 import { operationSchema } from "./openapi.ts";
 import { setHeaders } from "./problem.ts";
 
+/** Of routes that describe no query. */
+const noQuery = Type.Object({}, { additionalProperties: false });
 const jsonContentType = "application/json; charset=utf-8";
 
 /** Registers a route: its schemas validate and document, its guard runs before the body is read. */
@@ -22,6 +25,8 @@ export function addRoute(app: HttpApp, context: GuardContext, route: Route): voi
     ...(route.scope === "open" || route.scope === "self" ? {} : { headers: { "cache-control": "no-store" } }),
   });
   const prepare = createPreparation(route);
+  // Probes put what they like behind a path; to everybody else a parameter is a wish.
+  const query = route.query ?? (route.scope === "open" ? undefined : noQuery);
 
   app.route({
     method: route.method,
@@ -29,11 +34,11 @@ export function addRoute(app: HttpApp, context: GuardContext, route: Route): voi
     schema: {
       ...operationSchema(route),
       ...(route.body === undefined ? {} : { body: route.body }),
-      ...(route.query === undefined ? {} : { querystring: route.query }),
+      ...(query === undefined ? {} : { querystring: query }),
       ...(route.params === undefined ? {} : { params: route.params }),
       response: route.responses,
     },
-    onRequest: takesBody(route) ? guard : [guard, refuseBody],
+    onRequest: [guard, ...bodyHooks(route)],
     ...(prepare === undefined ? {} : { preValidation: prepare }),
     handler: createHandler(route.handler),
   });
@@ -44,11 +49,24 @@ export function takesBody({ body, method }: Route): boolean {
   return body !== undefined || method === "GET";
 }
 
-function refuseBody({ raw }: HttpRequest, _reply: HttpReply, done: (error?: Error) => void): void {
-  const { headers } = raw;
-  const empty = headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
-  if (empty) done();
-  else done(new AppError("invalid_body", { detail: "this route takes no body" }));
+function bodyHooks(route: Route) {
+  if (!takesBody(route)) return [refuseBody];
+  return route.bodyOptional === true ? [forgetEmptyBody] : [];
+}
+
+function refuseBody(request: HttpRequest, reply: HttpReply, done: (error?: Error) => void): void {
+  if (hasBody(request)) done(new AppError("invalid_body", { detail: "this route takes no body" }));
+  else forgetEmptyBody(request, reply, done);
+}
+
+/** An empty body is none, whatever its type: some clients give it one. The framework would refuse it for that. */
+function forgetEmptyBody(request: HttpRequest, _reply: HttpReply, done: () => void): void {
+  if (!hasBody(request)) delete request.raw.headers["content-type"];
+  done();
+}
+
+function hasBody({ raw: { headers } }: HttpRequest): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
 }
 
 /** What has to be done to a request before its schemas see it; undefined is nothing. */

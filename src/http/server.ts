@@ -5,17 +5,17 @@ import { type ListenAddress, listen } from "../lib/listen.ts";
 import { createBuckets, createRateHeaders } from "../lib/token-bucket.ts";
 import type { HttpApp, HttpReply, HttpRequest } from "./app.ts";
 import { acceptJsonOnly } from "./body.ts";
-import { createClientErrorHandler } from "./client-error.ts";
+import { createClientErrorHandler, createConnectHandler } from "./client-error.ts";
 import { collectDocument, serveDocs } from "./docs.ts";
 import { createErrorHandler } from "./faults.ts";
-import { type GuardContext, setStandardHeaders } from "./guard.ts";
+import { type GuardContext, createGuard } from "./guard.ts";
 import { type HealthChecks, createHealth, healthRoutes } from "./health.ts";
 import type { InboundRequest } from "./inbound.ts";
 import { Load, type LoadBounds } from "./load.ts";
 import { createNodeServer } from "./node-server.ts";
 import { answerUnmatched } from "./not-found.ts";
 import { requestIdOf } from "./request-id.ts";
-import { createMeters } from "./route-meter.ts";
+import { createMeters, unmatchedRoute } from "./route-meter.ts";
 import { addRoute } from "./routes.ts";
 import { countTraffic } from "./traffic.ts";
 import { validatorOptions, violationError } from "./validation.ts";
@@ -35,8 +35,8 @@ export type HttpOptions = {
 export type HttpServer = {
   readonly address: ListenAddress;
   /**
-   * Announces the end: readiness says `draining`, and answers close their connections. The port stays open until
-   * `close`, so that nobody is turned away while load balancers take notice.
+   * Announces the end: readiness says `draining`, and answers close their connections, those to requests that came
+   * before too. `close` follows at once when a process ends.
    */
   stopAccepting(): void;
   /** Closes the port, waits for the requests in flight, at most `closeWaitMs`, and cuts off what is left. */
@@ -53,6 +53,8 @@ const defaultBounds: HttpBounds = {
   inFlightMax: 5_000,
   loopDelayMaxMs: 500,
   bodyBytesMax: 64 * 1_048_576,
+  unprovedBodyBytesMax: 32 * 1_048_576,
+  addressBodyBytesMax: 8 * 1_048_576,
   addressesMax: 50_000,
   closeWaitMs: 8_000,
 };
@@ -105,9 +107,13 @@ export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<H
 function createApp({ config, log }: HttpDeps, context: GuardContext): HttpApp {
   const { load, meters } = context;
   const handleError = createErrorHandler(log, load);
+  const guard = createGuard(context, { method: "OTHER", path: unmatchedRoute, scope: "open" });
   // No logger of the framework's: it would make one per request.
   const app = fastify<Server, InboundRequest, ServerResponse<InboundRequest>>({
-    serverFactory: (listener) => createNodeServer(countTraffic(listener, context), config),
+    serverFactory: (listener) => {
+      const server = createNodeServer(countTraffic(listener, context), config);
+      return server.on("connect", createConnectHandler({ log, meters }));
+    },
     clientErrorHandler: createClientErrorHandler({ log, meters }),
     trustProxy: config.trustProxy.length === 0 ? false : [...config.trustProxy],
     genReqId: requestIdOf,
@@ -119,8 +125,8 @@ function createApp({ config, log }: HttpDeps, context: GuardContext): HttpApp {
       // Typed with Node's own request class, made with ours.
       const request = anyRequest as unknown as HttpRequest;
       const reply = anyReply as unknown as HttpReply;
-      setStandardHeaders(request, reply, load);
-      handleError(error, request, reply);
+      // Nothing in the guard of an open route waits.
+      void guard(request, reply, () => handleError(error, request, reply));
     },
   });
   acceptJsonOnly(app, load);

@@ -1,14 +1,15 @@
-import type { RequestListener, ServerResponse } from "node:http";
+import type { RequestListener } from "node:http";
 import type { InboundRequest } from "./inbound.ts";
-import { destroyLater } from "./linger.ts";
 import type { Load } from "./load.ts";
+import type { OutboundResponse } from "./outbound.ts";
+import { pipelineOf } from "./pipeline.ts";
 import { type Meters, clientGoneStatus, unmatchedRoute } from "./route-meter.ts";
 
-type Listener = RequestListener<typeof InboundRequest>;
+type Listener = RequestListener<typeof InboundRequest, typeof OutboundResponse>;
 
 /**
- * Counts every request in and out, matched or not, answered or abandoned. One listener per response, and the same
- * function for all of them.
+ * Lets the requests of a connection in one after the other, and counts every one in and out, matched or not, answered
+ * or abandoned. One listener per response, and the same function for all of them.
  */
 export function countTraffic(
   listener: Listener,
@@ -16,18 +17,26 @@ export function countTraffic(
 ): Listener {
   const { load, meters } = context;
 
-  function settle(this: ServerResponse<InboundRequest>): void {
+  function begin(request: InboundRequest, response: OutboundResponse): void {
+    load.enter(request);
+    response.load = load;
+    response.on("close", settle);
+    listener(request, response);
+  }
+
+  function settle(this: OutboundResponse): void {
     const request = this.req;
-    load.leave(request.bodyBytes);
+    load.leave(request);
     const meter = request.meter ?? meters.of(request.method ?? "", unmatchedRoute);
     const status = request.rawStatus ?? (this.writableFinished ? this.statusCode : clientGoneStatus);
     meter.record(status, (performance.now() - request.startedMs) / 1_000);
-    if (!request.complete && !request.socket.destroyed) destroyLater(request.socket, () => request.complete);
+    const pipeline = pipelineOf(request.socket);
+    if (!request.complete && !request.socket.destroyed) pipeline.linger(request);
+    const next = pipeline.next();
+    if (next !== undefined) begin(next.request, next.response);
   }
 
   return (request, response) => {
-    load.enter();
-    response.on("close", settle);
-    listener(request, response);
+    if (pipelineOf(request.socket).admit(request, response)) begin(request, response);
   };
 }

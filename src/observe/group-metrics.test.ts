@@ -10,6 +10,19 @@ function linesOf(page: string): readonly string[] {
   return page.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
 }
 
+test("a database that does not answer leaves the last figures, and is not asked again on top of that", async () => {
+  const registry = new Registry();
+  const never = Promise.withResolvers<readonly GroupFigures[]>();
+  let reads = 0;
+  exposeGroups(registry, () => (++reads === 1 ? Promise.resolve([inbox]) : never.promise), 10);
+  const before = linesOf(await registry.metrics());
+  assert.equal(before.length, 4);
+  assert.deepEqual(linesOf(await registry.metrics()), before);
+  assert.deepEqual(linesOf(await registry.metrics()), before);
+  assert.equal(reads, 2);
+  never.resolve([]);
+});
+
 test("one look at the page reads the groups once and shows what they are now", async () => {
   const registry = new Registry();
   let groups: readonly GroupFigures[] | undefined = [inbox];

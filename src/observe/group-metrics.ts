@@ -1,4 +1,5 @@
 import { Gauge, type Registry } from "prom-client";
+import { within } from "../lib/aborted.ts";
 
 /** Where a consumer group stands, as the page of metrics shows it. */
 export type GroupFigures = {
@@ -18,13 +19,18 @@ type PartitionFigures = {
 
 type Sample = { readonly labels: Readonly<Record<string, string | number>>; readonly value: number };
 
+/** How long a look at the page waits for the figures, milliseconds: it is wanted most when the database hangs. */
+const readMaxMs = 2_000;
+
 /**
  * Gauges of the groups and their partitions, asked for when somebody looks: once for all of them. `read` answering with
- * undefined (the database does not answer) leaves the last figures.
+ * undefined (the database refuses), or not in time, leaves the last figures. One that hangs is not started again on top
+ * of itself.
  */
 export function exposeGroups(
   registry: Registry,
   read: () => Promise<readonly GroupFigures[] | undefined>,
+  maxMs = readMaxMs,
 ): void {
   let reading: ReturnType<typeof read> | undefined;
   const readOnce = (): ReturnType<typeof read> => {
@@ -40,7 +46,7 @@ export function exposeGroups(
       labelNames: [...labelNames],
       registers: [registry],
       async collect() {
-        const groups = await readOnce();
+        const groups = await within(maxMs, readOnce(), () => undefined);
         if (groups === undefined) return;
         gauge.reset();
         for (const { labels, value } of groups.flatMap(samples)) gauge.set(labels, value);

@@ -172,6 +172,12 @@ export const badEnvelopes: readonly BadRequest[] = [
     refused: "415 unsupported_media_type",
   })),
   {
+    what: "a coding that nobody reads",
+    headers: { "content-type": "application/json", "transfer-encoding": "gzip, chunked" },
+    body: [Buffer.from(valid)],
+    refused: "400 invalid_header",
+  },
+  {
     what: "11 MB with a length",
     body: Buffer.alloc(11 * 1_048_576, marker),
     refused: "413 body_too_large",

@@ -75,6 +75,9 @@ export function badReads({ admin, source }: Inbox): readonly BadRequest[] {
     [`/api/v1/sources?cursor=${cursorOf(["sources", "a".repeat(65)])}`, "400 invalid_cursor"],
     ["/api/v1/sources?limit=201", "400 invalid_query", ["limit"]],
     ["/api/v1/sources?x=%00", "400 invalid_query"],
+    [`/stats?detail=${marker}`, "400 invalid_query", ["detail"]],
+    ["/api/v1/consumers?group=inbox", "400 invalid_query", ["group"]],
+    ["/api/v1/contacts/1?limit=1", "400 invalid_query", ["limit"]],
     [`/api/v1/${marker}`, "404 not_found"],
     ["/api/v1/webhook/", "404 not_found"],
     ["/API/v1/dialogs", "404 not_found"],
@@ -118,6 +121,8 @@ export function badReads({ admin, source }: Inbox): readonly BadRequest[] {
     ],
     ["POST", "/api/v1/sources", "400 invalid_body", ["/name"], `{"name":"${"a".repeat(65)}","scheme":"hub"}`],
     ["POST", "/api/v1/dead-letters/retry", "404 not_found", undefined, '{"group":"inbux"}'],
+    ["POST", "/api/v1/dead-letters/retry?group=inbox", "400 invalid_query", ["group"], '{"group":"inbux"}'],
+    ["DELETE", "/api/v1/sources/nobody?force=true", "400 invalid_query", ["force"]],
     ["POST", "/api/v1/dead-letters/1/retry", "400 invalid_body", undefined, '{"group":"inbox"}'],
     ["DELETE", "/api/v1/dead-letters/1", "400 invalid_body", undefined, "{}"],
     ["DELETE", "/api/v1/sources/nobody", "400 invalid_body", undefined, `{"name":"${marker}"}`],
@@ -126,7 +131,22 @@ export function badReads({ admin, source }: Inbox): readonly BadRequest[] {
     ...gets.map(([path, refused, at]) => ["GET", path, refused, at] as const),
     ...changes,
   ];
-  return all.map(([method, path, refused, at, body]) => ({
+  // As `curl -d ''` sends them.
+  const empty = [
+    ["POST", "/api/v1/dead-letters/1/retry", "404 not_found"],
+    ["DELETE", "/api/v1/dead-letters/1", "404 not_found"],
+    ["DELETE", "/api/v1/sources/nobody", "404 unknown_source"],
+    ["POST", "/api/v1/sources/nobody/rotate", "404 unknown_source"],
+  ] as const;
+  const formless = empty.map(([method, path, refused]) => ({
+    what: `${method} ${path} with an empty form`,
+    method,
+    path,
+    refused,
+    headers: { ...headers, "content-type": "application/x-www-form-urlencoded", "content-length": "0" },
+    body: "",
+  }));
+  const described = all.map(([method, path, refused, at, body]) => ({
     what: `${method} ${path}${body === undefined ? "" : ` ${body}`}`,
     method,
     path,
@@ -135,4 +155,5 @@ export function badReads({ admin, source }: Inbox): readonly BadRequest[] {
     body: body ?? "",
     ...(at === undefined ? {} : { at }),
   }));
+  return [...described, ...formless];
 }

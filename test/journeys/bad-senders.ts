@@ -161,13 +161,33 @@ async function badSignatures({ addSource, admin, app, request }: Inbox): Promise
       signatures.hub(removed.secret, body),
     ],
   ];
-  return cases.map(([what, refused, name, headers, other = body]) => ({
-    what,
-    refused,
-    path: `/api/v1/webhook?source=${name}`,
-    headers: { "content-type": "application/json", ...headers },
-    body: other,
-  }));
+  // A body that is not read is not signed either.
+  const unread = { "content-type": "text/plain", ...signatures.hub(marker, body) };
+  const path = `/api/v1/webhook?source=${hub.name}`;
+  return [
+    ...cases.map(([what, refused, name, headers, other = body]) => ({
+      what,
+      refused,
+      path: `/api/v1/webhook?source=${name}`,
+      headers: { "content-type": "application/json", ...headers },
+      body: other,
+    })),
+    {
+      what: "hub: a wrong signature, and no body",
+      refused: "400 invalid_body",
+      at: [""],
+      path,
+      headers: signatures.hub(marker, ""),
+      body: "",
+    },
+    {
+      what: "hub: a wrong signature, and a text",
+      refused: "415 unsupported_media_type",
+      path,
+      headers: unread,
+      body,
+    },
+  ];
 }
 
 function upperCaseHex(headers: Record<string, string>): Record<string, string> {

@@ -103,6 +103,13 @@ test("the data of a dead letter is shown as it was appended, whatever it holds",
   }
 });
 
+test("the data of a dead letter is shown digit by digit, and fields that were given twice are", async () => {
+  const text = '{"n":1640995200.0,"big":12345678901234567890,"n": {"a":1}, "n":2}';
+  const id = await park({ group: "literal", topic: "room/1", offset: 1, state: "dead" }, text);
+  const answer = await request("GET", `/api/v1/dead-letters/${id}`, { key });
+  assert.ok(answer.text.endsWith(`,"data":${text}}`), answer.text);
+});
+
 test("an entry that merely waits is no dead letter: it is neither shown nor retried nor dropped", async () => {
   const id = await park({ group: "waiting", topic: "room/1", offset: 1, state: "parked" });
   for (const [method, path] of [
