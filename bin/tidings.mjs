@@ -9,6 +9,8 @@ const majorMin = 24;
 const version = process.versions.node;
 const main = new URL("../src/main.ts", import.meta.url);
 const packages = fileURLToPath(new URL("../node_modules", import.meta.url));
+/** What fetches it, in its install script; a development dependency. */
+const ownPackage = fileURLToPath(new URL("../node_modules/node", import.meta.url));
 const ownNode = fileURLToPath(new URL("../node_modules/.bin/node", import.meta.url));
 
 if (!existsSync(packages)) {
@@ -18,8 +20,9 @@ if (!existsSync(packages)) {
 } else if (existsSync(ownNode)) {
   handOver();
 } else {
+  const command = existsSync(ownPackage) ? "npm rebuild node --ignore-scripts=false" : "npm ci --include=dev";
   refuse(
-    `Tidings needs Node.js ${majorMin} or newer, and this is ${version}: run "npm rebuild node --ignore-scripts=false", which fetches one for this project alone, or install Node.js ${majorMin}`,
+    `Tidings needs Node.js ${majorMin} or newer, and this is ${version}: run "${command}", which fetches one for this project alone, or install Node.js ${majorMin}`,
   );
 }
 
@@ -29,12 +32,18 @@ function refuse(sentence) {
   process.exitCode = 1;
 }
 
-/** Node.js cannot replace itself before version 22, so this process stays and passes on signals and the end. */
+/**
+ * Node.js cannot replace itself before version 22, so this process stays and passes on signals and the end. Its own end,
+ * however it comes, closes a pipe, which stops the other (src/main.ts).
+ */
 function handOver() {
   const signals = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
   // Before there is a process that would be left behind by one of them.
   for (const signal of signals) process.on(signal, () => child.kill(signal));
-  const child = spawn(ownNode, [fileURLToPath(main), ...process.argv.slice(2)], { stdio: "inherit" });
+  const child = spawn(ownNode, [fileURLToPath(main), ...process.argv.slice(2)], {
+    stdio: ["inherit", "inherit", "inherit", "pipe"],
+    env: { ...process.env, TIDINGS_HANDED_OVER: "3" },
+  });
   child.on("error", (error) => refuse(`${ownNode} cannot be started: ${error.message}`));
   child.on("exit", (code, signal) => {
     if (signal === null) process.exit(code ?? 1);

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
@@ -14,7 +16,8 @@ async function setUp(t: TestContext) {
   const databaseUrl = await createTestDatabase(t);
   const base = readConfig({ PORT: "0", METRICS_PORT: "0", DATA_DIR: dataDir });
   const config: Config = { ...base, databaseUrl };
-  const start = (options: Partial<AppOptions> = {}) => createApp(config, { log: testLog, ...options });
+  const start = (options: Partial<AppOptions> = {}, changed: Partial<Config> = {}) =>
+    createApp({ ...config, ...changed }, { log: testLog, ...options });
   return { start, database: databaseUrl };
 }
 
@@ -58,4 +61,18 @@ test("a start that is given up at any step ends with the reason and leaves nothi
       return rows.length === 0;
     });
   }
+});
+
+test("a port that is taken, or an address of another machine, is told before the database is touched", async (t) => {
+  const { start } = await setUp(t);
+  const other = createServer();
+  await once(other.listen(0, "127.0.0.1"), "listening");
+  t.after(() => other.close());
+  const { port } = other.address() as AddressInfo;
+  const steps: string[] = [];
+  const onProgress = (step: string): void => void steps.push(step);
+  await assert.rejects(start({ onProgress }, { port }), new RegExp(`port ${port} is already taken .* PORT=`));
+  await assert.rejects(start({ onProgress }, { metricsPort: port }), / METRICS_PORT=/);
+  await assert.rejects(start({ onProgress }, { host: "192.0.2.1" }), /HOST=192\.0\.2\.1 is not an address/);
+  assert.deepEqual(steps, []);
 });

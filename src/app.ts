@@ -2,6 +2,7 @@ import { type DevelopmentKey, developmentKeyFile, ensureDevelopmentKey } from ".
 import type { Config } from "./config.ts";
 import type { Deps } from "./deps.ts";
 import { type Foundation, type FoundationOptions, openFoundation } from "./foundation.ts";
+import { requireFreePorts } from "./free-ports.ts";
 import { pause } from "./lib/backoff.ts";
 import { createModules } from "./modules.ts";
 import { ensureDemoSource } from "./modules/inbox/sources.ts";
@@ -11,8 +12,6 @@ import { type RunningRole, roles } from "./roles.ts";
 export type AppOptions = FoundationOptions & {
   /** Whether a first start may make the development key. */
   readonly developmentKeyAllowed?: boolean;
-  /** Gives the start up before its next step: what was opened is closed again, and the signal's reason is thrown. */
-  readonly signal?: AbortSignal;
 };
 
 export type App = AsyncDisposable & {
@@ -51,6 +50,7 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     signal?.throwIfAborted();
     options.onProgress?.(step);
   };
+  await requireFreePorts(config);
   const foundation = stack.use(await openFoundation(config, { ...options, onProgress }));
   const { deps } = foundation;
   const modules = createModules(deps);

@@ -1,17 +1,21 @@
-import { type Config, databaseAddress, options as configOptions } from "./config.ts";
+import { type Config, databaseAddress } from "./config.ts";
 import type { Deps } from "./deps.ts";
 import { groupStates, replayGroup, type GroupState } from "./eventlog/consumer-admin.ts";
 import * as deadLetters from "./eventlog/dead-letters.ts";
-import { type FoundationOptions, openFoundation } from "./foundation.ts";
+import { type FoundationOptions, openFoundation, ownDataDir } from "./foundation.ts";
 import { StartupError } from "./lib/errors.ts";
 import { createModules } from "./modules.ts";
-import type { Sources } from "./modules/inbox/sources.ts";
+import { type Sources, sourceView } from "./modules/inbox/sources.ts";
 import { pageOfDeadLetters, retryGroup } from "./modules/operations/dead-letter-pages.ts";
 
 /** What the command line's verbs work on: the database and the log, without roles and listeners. */
 export type Backstage = AsyncDisposable & {
   readonly deps: Deps;
+  /** The names of the migrations that opening this has applied. */
+  readonly migrated: readonly string[];
   readonly sources: Sources;
+  /** A source as HTTP answers it. */
+  readonly sourceView: typeof sourceView;
   readonly deadLetters: {
     list(query: { readonly group?: string; readonly limit: number; readonly cursor?: string }): Promise<{
       readonly deadLetters: readonly deadLetters.DeadLetter[];
@@ -43,7 +47,9 @@ export async function openBackstage(config: Config, options: BackstageOptions): 
   const consumers = modules.all.flatMap((module) => module.consumers);
   return {
     deps,
+    migrated: foundation.migrated.map(({ name }) => name),
     sources: modules.sources,
+    sourceView,
     deadLetters: {
       list: (query) => pageOfDeadLetters(db, query),
       show: (id) => deadLetters.showDeadLetter(db, id),
@@ -76,10 +82,5 @@ async function requireCluster(config: Config): Promise<void> {
 /** Where the data of a server with this configuration lies: not always where DATA_DIR says, when root starts it. */
 export async function dataDirOf(config: Config): Promise<string> {
   if (databaseAddress(config) !== undefined) return config.dataDir;
-  const { resolveDataDir } = await import("./embedded/embedded.ts");
-  return resolveDataDir({
-    dataDir: config.dataDir,
-    isDefault: config.dataDir === configOptions.dataDir.default,
-    user: config.embeddedUser,
-  }).dataDir;
+  return (await ownDataDir(config)).dataDir;
 }

@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isIP, isIPv6 } from "node:net";
 import type { DbAddress } from "./lib/db.ts";
 
 /** Parsers of option texts. Each throws an `Error` whose message completes the sentence "NAME: …". */
@@ -17,6 +17,12 @@ export function list(value: string): readonly string[] {
 }
 
 const namedNetworks = new Set(["loopback", "linklocal", "uniquelocal"]);
+
+/** A name or an address; an IPv6 address may stand in brackets, as it does in URLs. */
+export function host(value: string): string {
+  const bare = /^\[(.+)\]$/.exec(value)?.[1];
+  return bare !== undefined && isIPv6(bare) ? bare : value;
+}
 
 /** Addresses and networks, such as "10.0.0.0/8, ::1", and the names that stand for some of them. */
 export function networks(value: string): readonly string[] {
@@ -109,18 +115,34 @@ export function databaseUrl(value: string): DbAddress {
   if (!URL.canParse(value)) throw new Error(wrong);
   const parsed = new URL(value);
   if (parsed.protocol !== "postgres:" && parsed.protocol !== "postgresql:") throw new Error(wrong);
-  const host = parsed.searchParams.get("host") ?? decodeURIComponent(parsed.hostname);
-  const database = decodeURIComponent(parsed.pathname.slice(1));
+  const [hostname, database, user, password] = [
+    parsed.hostname,
+    parsed.pathname.slice(1),
+    parsed.username,
+    parsed.password,
+  ].map(decoded);
+  if (hostname === undefined || database === undefined || user === undefined || password === undefined) {
+    throw new Error(`${wrong}, and must not have a "%" that begins no two hexadecimal digits of UTF-8`);
+  }
+  const host = parsed.searchParams.get("host") ?? hostname;
   if (host === "" || database === "") throw new Error(wrong);
   const ssl = sslOf(parsed.searchParams.get("sslmode"));
   return {
     host,
     port: parsed.port === "" ? 5432 : Number(parsed.port),
-    user: parsed.username === "" ? "postgres" : decodeURIComponent(parsed.username),
+    user: user === "" ? "postgres" : user,
     database,
-    ...(parsed.password === "" ? {} : { password: decodeURIComponent(parsed.password) }),
+    ...(password === "" ? {} : { password }),
     ...(ssl === undefined ? {} : { ssl }),
   };
+}
+
+function decoded(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return undefined;
+  }
 }
 
 function sslOf(mode: string | null): DbAddress["ssl"] {

@@ -75,6 +75,9 @@ const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
     "postgres://db.example",
     "postgres:///x",
     "postgres://db/x?sslmode=maybe",
+    "postgres://a:%zz@h/x",
+    "postgres://a%ff@h/x",
+    "postgres://h/%",
   ],
   dbPort: ["x"],
   dbPoolMax: ["1", "1001"],
@@ -96,6 +99,10 @@ const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
 /** What an option needs beside it. */
 const companions: Readonly<Partial<Record<keyof Config, Readonly<Record<string, string>>>>> = {
   jwtJwksUrl: { JWT_ISSUER: "https://id.example", JWT_AUDIENCE: "tidings" },
+  dbPort: { DB_HOST: "db.example" },
+  dbUser: { DB_HOST: "db.example" },
+  dbPassword: { DB_HOST: "db.example" },
+  dbName: { DB_HOST: "db.example" },
 };
 
 const names = Object.keys(options) as (keyof Config)[];
@@ -129,7 +136,7 @@ test("a text that an option cannot take is refused under the option's name", () 
   for (const [name, texts] of Object.entries(refused)) {
     const { env } = options[name as keyof Config];
     for (const text of texts) {
-      const problems = problemsOf({ [env]: text });
+      const problems = problemsOf({ ...companions[name as keyof Config], [env]: text });
       assert.equal(problems.length, 1, `${env}=${text}`);
       assert.match(problems[0] ?? "", new RegExp(`^${env}: .*must `));
     }
@@ -140,6 +147,7 @@ test("all problems are reported at once", () => {
   const env = Object.entries(refused).map(([name, [text = ""]]) => [options[name as keyof Config].env, text]);
   const problems = problemsOf({
     ...Object.fromEntries(env),
+    DB_HOST: "db.example",
     EVENTLOG_RETENTION_DAYS: "40",
     EVENTLOG_RETENTION_MAX_DAYS: "30",
   });
@@ -162,7 +170,8 @@ test("a key set needs an issuer and an audience: otherwise tokens made for any o
 
 test("options of what is only planned are named when they are set", () => {
   const env = { REDIS_URL: "redis://cache", REDIS_HOST: "cache", REDIS_PORT: " ", PORT: "1", MY_REDIS: "x" };
-  assert.deepEqual(ignoredOptions(env), ["REDIS_HOST", "REDIS_URL"]);
+  const kafka = { KAFKA_BROKERS: "a:9092", KAFKAESQUE: "x" };
+  assert.deepEqual(ignoredOptions({ ...env, ...kafka }), ["KAFKA_BROKERS", "REDIS_HOST", "REDIS_URL"]);
   assert.deepEqual(ignoredOptions({}), []);
 });
 
@@ -175,7 +184,6 @@ test("no problem repeats a secret", () => {
 
 test("DATABASE_URL wins over DB_*, and with neither the server brings its own", () => {
   assert.equal(databaseAddress(readConfig({})), undefined);
-  assert.equal(databaseAddress(readConfig({ DB_USER: "me", DB_NAME: "talk" })), undefined);
   const parts = { DB_HOST: "db.example", DB_PASSWORD: "secret" };
   assert.deepEqual(databaseAddress(readConfig(parts)), {
     host: "db.example",
@@ -193,6 +201,31 @@ test("DATABASE_URL wins over DB_*, and with neither the server brings its own", 
   });
 });
 
+test("parts of an address without its host are refused by name: they would lead to a second, empty system", () => {
+  const parts = { DB_USER: "me", DB_PASSWORD: "hunter2", DB_NAME: "talk", DB_PORT: "5433" };
+  const without = "must have DB_HOST beside them, without which the server brings a database of its own";
+  assert.deepEqual(problemsOf(parts), [`DB_PORT, DB_USER, DB_PASSWORD, DB_NAME: ${without}`]);
+  const empty = { DB_USER: " ", DB_HOST: "", DATABASE_URL: " " };
+  assert.deepEqual(problemsOf({ ...empty, DB_NAME: "talk" }), [`DB_NAME: ${without}`]);
+  assert.deepEqual(problemsOf({ ...parts, DATABASE_URL: "postgres://db/talk" }), []);
+  assert.deepEqual(problemsOf({ DB_HOSTNAME: "db", DB_POOL_MAX: "20" }), []);
+});
+
+test("the API and the metrics page cannot share a port of an address", () => {
+  const problem = "METRICS_PORT: must not be the same as PORT";
+  assert.deepEqual(problemsOf({ PORT: "5080", METRICS_PORT: "5080" }), [problem]);
+  assert.deepEqual(problemsOf({ PORT: "5080", METRICS_PORT: "5080", METRICS_HOST: "0.0.0.0" }), [problem]);
+  assert.deepEqual(problemsOf({ PORT: "5080", METRICS_PORT: "5080", METRICS_HOST: "::1" }), []);
+  assert.deepEqual(problemsOf({ PORT: "5080", METRICS_PORT: "5080", ROLES: "worker" }), []);
+  assert.deepEqual(problemsOf({ PORT: "0", METRICS_PORT: "0" }), []);
+});
+
+test("an IPv6 address to listen on may stand in brackets", () => {
+  const { host, metricsHost } = readConfig({ HOST: "[::1]", METRICS_HOST: "[::]" });
+  assert.deepEqual([host, metricsHost], ["::1", "::"]);
+  assert.equal(readConfig({ HOST: "[localhost]" }).host, "[localhost]");
+});
+
 test("every option has a variable of its own and a sentence that says what it is for", () => {
   assert.equal(new Set(names.map((name) => options[name].env)).size, names.length);
   for (const name of names) {
@@ -204,7 +237,7 @@ test("every option has a variable of its own and a sentence that says what it is
 
 test(".env.example is made from the options, and what it shows are the defaults", async () => {
   const file = await readFile(new URL("../.env.example", import.meta.url), "utf8");
-  assert.equal(file, envExample(), "write it anew: node src/main.ts config --example > .env.example");
+  assert.equal(file, envExample(), "write it anew: npx tidings config --example > .env.example");
   const shown = Object.fromEntries(
     [...file.matchAll(/^#([A-Z0-9_]+)=(.*)$/gm)].map(([, name = "", value = ""]) => [name, value]),
   );
@@ -212,6 +245,7 @@ test(".env.example is made from the options, and what it shows are the defaults"
     Object.keys(shown),
     names.map((name) => options[name].env),
   );
-  assert.deepEqual(readConfig(shown), readConfig({}));
+  const besideHost = { DB_HOST: "db.example" };
+  assert.deepEqual(readConfig({ ...shown, ...besideHost }), readConfig(besideHost));
   assert.equal(path.resolve(shownDefault(options.dataDir)), readConfig({}).dataDir);
 });

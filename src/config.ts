@@ -3,6 +3,7 @@ import { StartupError } from "./lib/errors.ts";
 import type { DbAddress } from "./lib/db.ts";
 import { type LogLevel, logLevels } from "./lib/logger.ts";
 import * as parse from "./config-parse.ts";
+import { type Environment, contradictions, setAmong } from "./config-rules.ts";
 
 /** One option: its environment name, how its text is read, what holds when it is not set, and what it is for. */
 export type Option<T> = {
@@ -26,7 +27,7 @@ export type RoleName = (typeof roleNames)[number];
 /** Every option there is. `Config`, `--help`, `.env.example` and `docs/operations.md` are made from this table. */
 export const options = {
   host: option("Listening", "HOST", {
-    parse: parse.text,
+    parse: parse.host,
     default: "127.0.0.1",
     doc: "address to listen on; anything but loopback needs JWT_SECRET or JWT_JWKS_URL",
   }),
@@ -36,7 +37,7 @@ export const options = {
     doc: "port of the HTTP API; 0 takes a free one",
   }),
   metricsHost: option("Listening", "METRICS_HOST", {
-    parse: parse.text,
+    parse: parse.host,
     default: "127.0.0.1",
     doc: "address that the Prometheus page listens on, whatever HOST is: it asks nobody for a credential",
   }),
@@ -204,7 +205,7 @@ export type Config = { readonly [K in OptionName]: (typeof options)[K] extends O
 /**
  * Reads the options from an environment. All problems are reported at once, in one `StartupError`.
  */
-export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+export function readConfig(env: Environment): Config {
   const problems: string[] = [];
   const values = Object.entries(options).map(([name, rule]: [string, Option<unknown>]) => {
     const text = env[rule.env]?.trim();
@@ -217,31 +218,20 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     }
   });
   const config = Object.fromEntries(values) as Config;
-  if (config.eventlogRetentionMaxDays < config.eventlogRetentionDays) {
-    problems.push("EVENTLOG_RETENTION_MAX_DAYS: must not be less than EVENTLOG_RETENTION_DAYS");
-  }
-  if (config.jwtJwksUrl !== undefined && config.jwtIssuer === undefined) {
-    problems.push(
-      "JWT_ISSUER: must be set beside JWT_JWKS_URL, since the keys there may be shared by several issuers",
-    );
-  }
-  if (config.jwtJwksUrl !== undefined && config.jwtAudience === undefined) {
-    problems.push(
-      "JWT_AUDIENCE: must be set beside JWT_JWKS_URL, or tokens that were made for any other program are good here",
-    );
-  }
+  problems.push(...contradictions(config, env));
   if (problems.length > 0) throw new StartupError(problems.join("\n"));
   return config;
 }
 
 /**
- * Names of options that are set and do nothing yet, Redis being planned: whoever sets them believes something about
- * this server that is not so.
+ * Names of options that are set and not used yet, Redis and Kafka being planned: whoever sets them believes something
+ * about this server that is not so.
  */
-export function ignoredOptions(env: Readonly<Record<string, string | undefined>>): readonly string[] {
-  return Object.keys(env)
-    .filter((name) => name.startsWith("REDIS_") && (env[name] ?? "").trim() !== "")
-    .sort();
+export function ignoredOptions(env: Environment): readonly string[] {
+  return setAmong(
+    env,
+    Object.keys(env).filter((name) => /^(?:KAFKA|REDIS)_/.test(name)),
+  ).toSorted();
 }
 
 /** The address of the outside PostgreSQL, or undefined when the server brings its own. */
@@ -260,7 +250,7 @@ export function databaseAddress(config: Config): DbAddress | undefined {
 /** The text of `.env.example`. */
 export function envExample(): string {
   const lines = [
-    "# Every option of Tidings with its default. Made from src/config.ts: node src/main.ts config --example",
+    "# Every option of Tidings with its default. Made from src/config.ts: npx tidings config --example",
   ];
   let group = "";
   for (const rule of Object.values(options) as Option<unknown>[]) {

@@ -6,20 +6,25 @@ import { loadDevelopmentSecret } from "./access/development.ts";
 import { createTokens } from "./access/tokens.ts";
 import { type Config, databaseAddress, options } from "./config.ts";
 import type { Deps } from "./deps.ts";
+import type { DataDirChoice } from "./embedded/data-dir.ts";
 import { type PostgresEventLogOptions, openPostgresEventLog } from "./eventlog/postgres.ts";
 import { backoffMs, pause } from "./lib/backoff.ts";
 import { systemClock } from "./lib/clock.ts";
+import { unlessAborted } from "./lib/aborted.ts";
 import { type Db, type DbAddress, isTransientDbError, openDb } from "./lib/db.ts";
-import { StartupError, errorMessage } from "./lib/errors.ts";
+import { StartupError, errorCodeOf, errorMessage } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
-import { migrate, readMigrations } from "./lib/migrate.ts";
+import { type Migration, migrate, readMigrations } from "./lib/migrate.ts";
 import { createMetrics } from "./observe/metrics.ts";
+import { placeOf, requireUsableDatabase } from "./usable-database.ts";
 
 export const migrationsDir = path.join(path.dirname(fileURLToPath(import.meta.url)), "..", "migrations");
 
 export type FoundationOptions = {
   readonly log: Logger;
   readonly onProgress?: (step: string) => void;
+  /** Gives the start up at once: what was opened is closed again, and the signal's reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
   /** Settings of the embedded PostgreSQL, for tests. */
   readonly embeddedSettings?: Readonly<Record<string, string>>;
 };
@@ -28,6 +33,8 @@ export type FoundationOptions = {
 export type Foundation = AsyncDisposable & {
   readonly deps: Deps;
   readonly apiKeys: OwnedApiKeys;
+  /** The migrations that were applied just now. */
+  readonly migrated: readonly Migration[];
   /** Whether the database is the server's own. */
   readonly embedded: boolean;
   /** Runs a step of the start. On the server's own database it is repeated when that was cut off: it comes back. */
@@ -40,21 +47,33 @@ const dayMs = 86_400_000;
 const segmentEntriesMax = 5_000_000;
 /** How long a start waits for the embedded PostgreSQL to come back, milliseconds. */
 const comeBackMs = 10_000;
+/** SQLSTATE of an object that the user may not touch. */
+const insufficientPrivilege = "42501";
 const comeBackRetry = { baseMs: 50, factor: 2, maxMs: 500 } as const;
 
-/** Opens everything in order; what was opened is closed in reverse, also when a later step fails. */
+/**
+ * Opens everything in order; what was opened is closed in reverse, also when a later step fails. A migration that is
+ * given up is rolled back with the connection that it runs on.
+ */
 export async function openFoundation(wanted: Config, opts: FoundationOptions): Promise<Foundation> {
   await using stack = new AsyncDisposableStack();
-  const { log, onProgress = () => undefined } = opts;
+  const { log, onProgress = () => undefined, signal } = opts;
   const { address, config, embedded } = await openDatabase(wanted, opts, stack);
 
   const db = openDb(address, { poolMax: config.dbPoolMax, log });
   stack.defer(() => db.close());
-  const patiently: Patiently = (step) => (embedded ? untilItComesBack(step, log) : step());
-  await patiently(() => requireUsableDatabase(db, log));
+  const patiently: Patiently = (step) => (embedded ? untilItComesBack(step, log, signal) : step());
+  // These two open nothing that would be left open when they are not waited for.
+  await unlessAborted(
+    patiently(() => requireUsableDatabase(db, log)),
+    signal,
+  );
   onProgress("migrating");
   const migrations = await readMigrations(migrationsDir);
-  await patiently(() => migrate(db, migrations));
+  const migrated = await unlessAborted(
+    patiently(() => migrateAs(db, migrations)),
+    signal,
+  );
 
   const metrics = createMetrics({ process: true });
   const logOptions: PostgresEventLogOptions = {
@@ -84,22 +103,48 @@ export async function openFoundation(wanted: Config, opts: FoundationOptions): P
 
   const deps: Deps = { config, log, clock: systemClock, db, eventlog, access, metrics };
   const opened = stack.move();
-  return { deps, apiKeys, embedded, patiently, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return { deps, apiKeys, migrated, embedded, patiently, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
 /** Every step of a start may be repeated: one that took effect unseen finds its work done. */
-async function untilItComesBack<T>(step: () => Promise<T>, log: Logger): Promise<T> {
+async function untilItComesBack<T>(
+  step: () => Promise<T>,
+  log: Logger,
+  signal: AbortSignal | undefined,
+): Promise<T> {
   const deadline = performance.now() + comeBackMs;
   for (let attempt = 1; ; attempt++) {
     try {
       return await step();
     } catch (error) {
+      signal?.throwIfAborted();
       const fault = error instanceof StartupError ? error.cause : error;
       if (!isTransientDbError(fault) || performance.now() > deadline) throw error;
       log.warn({ err: fault, attempt }, "database not there yet, trying again");
-      await pause(backoffMs(attempt, comeBackRetry));
+      await pause(backoffMs(attempt, comeBackRetry), signal);
     }
   }
+}
+
+/** Tells who may not make tables what to ask for. */
+async function migrateAs(db: Db, migrations: readonly Migration[]): Promise<readonly Migration[]> {
+  try {
+    return await migrate(db, migrations);
+  } catch (error) {
+    if (errorCodeOf(error) !== insufficientPrivilege) throw error;
+    const { user, database } = db.address;
+    throw new StartupError(
+      `The database ${placeOf(db)} cannot be migrated as "${user}": ${errorMessage(error)}; let the user own the database (alter database "${database}" owner to "${user}") or make tables in it (grant create, usage on schema public to "${user}")`,
+      { cause: error },
+    );
+  }
+}
+
+/** Where the embedded PostgreSQL's data lies: not always where DATA_DIR says, when root starts it. */
+export async function ownDataDir(config: Config): Promise<DataDirChoice> {
+  const { resolveDataDir } = await import("./embedded/embedded.ts");
+  const { dataDir, embeddedUser: user } = config;
+  return resolveDataDir({ dataDir, isDefault: dataDir === options.dataDir.default, user });
 }
 
 async function openDatabase(
@@ -113,12 +158,8 @@ async function openDatabase(
     onProgress("connecting to the database");
     return { address: outside, config, embedded: false };
   }
-  const { resolveDataDir, startEmbedded } = await import("./embedded/embedded.ts");
-  const { dataDir, note } = resolveDataDir({
-    dataDir: config.dataDir,
-    isDefault: config.dataDir === options.dataDir.default,
-    user: config.embeddedUser,
-  });
+  const { startEmbedded } = await import("./embedded/embedded.ts");
+  const { dataDir, note } = await ownDataDir(config);
   if (note !== undefined) log.warn(note);
   onProgress("starting the database");
   const own = await startEmbedded({
@@ -126,6 +167,7 @@ async function openDatabase(
     user: config.embeddedUser,
     log,
     onProgress,
+    ...(opts.signal === undefined ? {} : { signal: opts.signal }),
     ...(opts.embeddedSettings === undefined ? {} : { settings: opts.embeddedSettings }),
   });
   stack.defer(() => own.stop());
@@ -142,35 +184,4 @@ async function tokenRules(config: Config, log: Logger): Promise<Parameters<typeo
     return { ...rules, jwksUrl: jwtJwksUrl, ...(jwtSecret === undefined ? {} : { secret: jwtSecret }) };
   }
   return { ...rules, secret: jwtSecret ?? (await loadDevelopmentSecret(dataDir, log)) };
-}
-
-/** Refuses, in one sentence, a database that cannot keep what Tidings stores. */
-async function requireUsableDatabase(db: Db, log: Logger): Promise<void> {
-  let row: { version: number; encoding: string; fsync: string } | undefined;
-  try {
-    const result = await db.query<{ version: number; encoding: string; fsync: string }>(
-      `select current_setting('server_version_num')::int as version,
-              current_setting('server_encoding') as encoding, current_setting('fsync') as fsync`,
-    );
-    row = result.rows[0];
-  } catch (error) {
-    const { host, port, database } = db.address;
-    throw new StartupError(
-      `PostgreSQL at ${host}:${port}/${database} cannot be used: ${errorMessage(error)}`,
-      { cause: error },
-    );
-  }
-  if (row === undefined) throw new StartupError("PostgreSQL answered nothing to the first question");
-  if (row.version < 150_000) {
-    const major = Math.floor(row.version / 10_000);
-    throw new StartupError(`PostgreSQL 15 or newer is needed, and DATABASE_URL leads to version ${major}`);
-  }
-  if (row.fsync !== "on") {
-    log.warn("this PostgreSQL runs with fsync off: what was acknowledged may be lost when its machine fails");
-  }
-  if (row.encoding !== "UTF8") {
-    throw new StartupError(
-      `The database "${db.address.database}" is encoded in ${row.encoding}: create it anew with "create database … encoding 'UTF8' template template0"`,
-    );
-  }
 }

@@ -82,3 +82,12 @@ test("a partition that is full is told everywhere, and everybody stays ready", a
     /^eventlog_partition_stopped\{group="tally",partition="3",reason="full"\} 1$/m,
   );
 });
+
+test("the server's own address leads a browser to the page of the API", async (t) => {
+  const { url } = await startTestApp(t);
+  const first = await fetch(url, { headers: { accept: "text/html" }, redirect: "manual" });
+  assert.deepEqual([first.status, first.headers.get("location")], [302, "/docs"]);
+  const page = await fetch(url, { headers: { accept: "text/html" } });
+  assert.equal(page.status, 200);
+  assert.match(await page.text(), /Tidings API/);
+});

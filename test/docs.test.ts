@@ -179,3 +179,14 @@ test("docs/operations.md lists every limit with its value", async () => {
   );
   assert.deepEqual(listed, limits);
 });
+
+test("a socket directory that is given to psql is absolute: it takes anything else for the name of a host", () => {
+  const given = documents.flatMap(({ file, text }) =>
+    [...text.matchAll(/\bpsql -h ("?)(\S+)/g)].map(([, , host = ""]) => ({ file, host })),
+  );
+  assert.ok(given.length > 1);
+  assert.deepEqual(
+    given.filter(({ host }) => host.includes("/") && !/^(?:\/|\$PWD\/)/.test(host)),
+    [],
+  );
+});

@@ -77,6 +77,9 @@ async function statusOf(route: string, credential: string | undefined, method?: 
     ...(json === undefined ? {} : { json }),
   });
   const { status } = answer;
+  if (row !== undefined && row.scope !== "open" && row.scope !== "self") {
+    assert.equal(answer.headers.get("cache-control"), "no-store", `${route} ${status}`);
+  }
   if (row === undefined || method === "HEAD") return status;
   const code = status >= 400 ? answer.problem().code : undefined;
   answers.set(`${route} ${status} ${code}`, [own, path, status, code]);

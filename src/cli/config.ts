@@ -29,6 +29,8 @@ export const config: Verb = {
         from: set === "" ? "default" : "set",
       };
     });
+    const { ignoredOptions } = await import("../config.ts");
+    for (const name of ignoredOptions(environment)) terminal.notice(`${name} is set, and not used yet`);
     if (args.flag("json")) return terminal.json(rows);
     terminal.table(
       ["option", "value", "from"],

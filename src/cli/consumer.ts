@@ -1,6 +1,6 @@
 import type { GroupState } from "../eventlog/consumer-admin.ts";
+import { groupView } from "../eventlog/views.ts";
 import { type Verb, jsonOption, wordOf } from "./verb.ts";
-import { groupView } from "./views.ts";
 
 const replayStarts = ["first", "head"] as const;
 
@@ -25,18 +25,19 @@ export const consumerList: Verb = {
       return terminal.table(
         ["group", "partition", "lag", "lag s", "parked", "dead", "stopped"],
         groups.flatMap(({ group, partitions }) =>
-          partitions.map((state) => [group, state.partition, ...figuresOf(state), state.stopped ?? ""]),
+          partitions.map((state) => [group, state.partition, ...figureCells(state), state.stopped ?? ""]),
         ),
       );
     }
     terminal.table(
       ["group", "lag", "lag s", "parked", "dead", "owners", "stopped"],
-      groups.map((state) => [state.group, ...figuresOf(state), state.owners, stoppedOf(state)]),
+      groups.map((state) => [state.group, ...figureCells(state), state.owners, stoppedOf(state)]),
     );
   },
 };
 
-function figuresOf(state: Pick<GroupState, "lagEntries" | "lagSeconds" | "parked" | "dead">): number[] {
+/** The cells of a row. */
+function figureCells(state: Pick<GroupState, "lagEntries" | "lagSeconds" | "parked" | "dead">): number[] {
   return [state.lagEntries, Math.round(state.lagSeconds), state.parked, state.dead];
 }
 

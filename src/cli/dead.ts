@@ -1,9 +1,9 @@
 import { limits } from "../../protocol/limits.ts";
 import type { DeadLetterDetail } from "../eventlog/dead-letters.ts";
+import { deadLetterDetailView, deadLetterPageView } from "../eventlog/views.ts";
 import { moment, printable, shortened } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { UsageError, type Verb, countOf, idOf, jsonOption, program } from "./verb.ts";
-import { deadLetterDetailView, deadLetterPageView } from "./views.ts";
 
 const errorShownMax = 60;
 const groupOption = { type: "text", value: "GROUP", doc: "only those of one consumer group" } as const;

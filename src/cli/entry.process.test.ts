@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import fs from "node:fs";
+import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
@@ -92,16 +94,49 @@ test("signals reach the Node.js that was handed over to", { skip: noOlderOne }, 
   assert.equal((await started.ended).code, 7);
 });
 
-test("an older Node.js alone is told in one sentence what to do", { skip: noOlderOne }, async (t) => {
-  const { code, err } = await start("node", [projectWith(t, { packages: true }), "serve"], {
-    env: { PATH: outsidePath },
-  }).ended;
-  assert.equal(code, 1);
-  assert.match(
-    err,
-    /^Tidings needs Node\.js 24 or newer, and this is [\d.]+: run "npm rebuild node[^\n]*\n$/,
-  );
-});
+test(
+  "the server ends in good order when the older Node.js that handed over is killed",
+  { skip: noOlderOne },
+  async (t) => {
+    // A database that never answers keeps the start where it is.
+    const connections = new Set<net.Socket>();
+    const silent = net.createServer((socket) => connections.add(socket.on("error", () => undefined)));
+    await once(silent.listen(0, "127.0.0.1"), "listening");
+    t.after(() => silent.close());
+    const { port } = silent.address() as net.AddressInfo;
+    const env = {
+      PATH: outsidePath,
+      DATABASE_URL: `postgres://me@127.0.0.1:${port}/talk`,
+      DATA_DIR: tempDir(t),
+    };
+    const started = start("node", [entry, "serve"], { env });
+    await started.told("connecting to the database");
+    started.child.kill("SIGKILL");
+    await started.told("stopping");
+    for (const socket of connections) socket.destroy();
+    assert.match((await started.ended).err, /\nstopped\n$/);
+  },
+);
+
+test(
+  "an older Node.js alone is told in one sentence what to do, and that helps",
+  { skip: noOlderOne },
+  async (t) => {
+    const run = async (packages: readonly string[]) => {
+      const copy = projectWith(t, { packages: true });
+      for (const name of packages) fs.mkdirSync(path.join(copy, "../../node_modules", name));
+      const { code, err } = await start("node", [copy, "serve"], { env: { PATH: outsidePath } }).ended;
+      assert.equal(code, 1);
+      return err;
+    };
+    assert.match(
+      await run(["node"]),
+      /^Tidings needs Node\.js 24 or newer, and this is [\d.]+: run "npm rebuild node[^\n]*\n$/,
+    );
+    // Without development dependencies there is nothing to rebuild.
+    assert.match(await run([]), /: run "npm ci --include=dev", which fetches one [^\n]*\n$/);
+  },
+);
 
 test("without its packages the program says to install them", async (t) => {
   const { code, err } = await start(process.execPath, [projectWith(t, { packages: false }), "serve"]).ended;

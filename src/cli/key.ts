@@ -5,7 +5,7 @@ import type { Backstage } from "../backstage.ts";
 import { suggestion } from "./nearest.ts";
 import { moment } from "./table.ts";
 import { UsageError, type Verb, countOf, idOf, jsonOption, program } from "./verb.ts";
-import { keyView } from "./views.ts";
+import { keyView } from "./key-view.ts";
 
 const dayMs = 86_400_000;
 const daysMax = 36_500;
@@ -111,7 +111,8 @@ async function sourceIdOf(backstage: Backstage, wanted: string): Promise<number>
     wanted,
     sources.map(({ name }) => name),
   );
-  throw new AppError("unknown_source", { detail: `There is no source "${wanted}".${like}` });
+  const end = like === "" ? "" : `.${like}`;
+  throw new AppError("unknown_source", { detail: `There is no source "${wanted}"${end}` });
 }
 
 function stateOf(key: ApiKey, now: number): string {

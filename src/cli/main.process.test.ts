@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { start, tidings } from "./process.fixture.ts";
+import { main, start, tidings } from "./process.fixture.ts";
 import { verbs } from "./verbs.ts";
 
 test("help lists every verb with its example", async () => {
@@ -24,6 +27,36 @@ test("a mistyped verb and a mistyped option end with 2 and the nearest name", as
   assert.match(verb.err, /Did you mean "serve"\?/);
   assert.match(option.err, /Did you mean "--port"\?/);
   assert.equal(verb.out + option.out + nothing.out, "");
+});
+
+test("output that cannot be written is told in one line", async () => {
+  if (!existsSync("/dev/full")) return;
+  const { code, err } = await start("/bin/sh", [
+    "-c",
+    `exec "$0" "$1" help >/dev/full`,
+    process.execPath,
+    main,
+  ]).ended;
+  assert.equal(code, 1);
+  assert.match(err, /^The output cannot be written: [^\n]*\n$/);
+});
+
+test("a database that is not there is told in one line without its password", async () => {
+  const closed = createServer();
+  await once(closed.listen(0, "127.0.0.1"), "listening");
+  const { port } = closed.address() as AddressInfo;
+  await new Promise((resolve) => closed.close(resolve));
+  const DATABASE_URL = `postgres://me:hunter2@127.0.0.1:${port}/talk`;
+  for (const verb of [["key", "list"], ["migrate"], ["serve"]]) {
+    const { code, err } = await tidings(verb, { DATABASE_URL, DATA_DIR: tmpdir() });
+    assert.equal(code, 1);
+    const last = err.trim().split("\n").at(-1) ?? "";
+    assert.match(
+      last,
+      new RegExp(`^PostgreSQL at 127\\.0\\.0\\.1:${port}/talk cannot be used: .*ECONNREFUSED`),
+    );
+    assert.doesNotMatch(err, /hunter2|\n +at /);
+  }
 });
 
 test("help of serve shows every setting with its group and default", async () => {
@@ -152,7 +185,7 @@ test("SIGTERM drains and ends with 0; logs are JSON on standard output, words on
 
 test("options that this version ignores are named at the start, once", async () => {
   const { child, ended, told } = start(process.execPath, ["--input-type=module", "-e", serveWithStub], {
-    env: { REDIS_URL: "redis://cache:6379", REDIS_HOST: "cache" },
+    env: { REDIS_URL: "redis://cache:6379", KAFKA_BROKERS: "a:9092" },
   });
   await told("is ready");
   child.kill("SIGTERM");
@@ -162,8 +195,8 @@ test("options that this version ignores are named at the start, once", async () 
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line) as { level: string; options?: string[]; msg: string });
-  assert.deepEqual([warning?.level, warning?.options], ["warn", ["REDIS_HOST", "REDIS_URL"]]);
-  assert.match(warning?.msg ?? "", /does not use Redis yet/);
+  assert.deepEqual([warning?.level, warning?.options], ["warn", ["KAFKA_BROKERS", "REDIS_URL"]]);
+  assert.match(warning?.msg ?? "", /not used yet/);
   assert.ok(!rest.some(({ level }) => level === "warn"));
 });
 

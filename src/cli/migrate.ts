@@ -9,7 +9,12 @@ export const migrate: Verb = {
   settings: true,
   run: async (context) => {
     await using backstage = await context.openBackstage({ mayCreate: true });
-    const { address } = backstage.deps.db;
-    context.terminal.print(`The database "${address.database}" is up to date.`);
+    const { deps, migrated } = backstage;
+    const name = `The database "${deps.db.address.database}"`;
+    const done =
+      migrated.length === 0
+        ? `${name} was up to date already.`
+        : `${name} is up to date. Applied now: ${migrated.join(", ")}.`;
+    context.terminal.print(done);
   },
 };

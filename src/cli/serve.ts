@@ -39,7 +39,8 @@ async function runServer(context: VerbContext, stopping: Stopping, state: Server
   if (app === undefined) return;
   try {
     state.accepting = true;
-    if (!stopping.signal.aborted) await showBanner(context, app, seconds(performance.now() - begunAt));
+    const startedIn = seconds(performance.now() - begunAt);
+    if (!stopping.signal.aborted) await showBanner(context, app, { startedIn, signal: stopping.signal });
     await stopping.requested;
   } finally {
     state.step = "closing";
@@ -76,7 +77,7 @@ async function startServer(
 
 async function warnOfIgnored({ environment }: VerbContext, log: Logger): Promise<void> {
   const options = (await import("../config.ts")).ignoredOptions(environment);
-  if (options.length > 0) log.warn({ options }, "options ignored: this version does not use Redis yet");
+  if (options.length > 0) log.warn({ options }, "options ignored: not used yet");
 }
 
 /** JSON lines on standard output for machines; for a person who watches, short lines from warnings up. */
@@ -86,12 +87,18 @@ async function serverLogger({ terminal, environment }: VerbContext, config: Conf
   return (await import("../lib/logger.ts")).createLogger(config.logLevel);
 }
 
-async function showBanner(context: VerbContext, app: App, startedIn: string): Promise<void> {
-  const [{ bannerLines }, { readVersion }] = await Promise.all([
+async function showBanner(
+  context: VerbContext,
+  app: App,
+  { startedIn, signal }: { readonly startedIn: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const [{ bannerLines }, { version }] = await Promise.all([
     import("./banner.ts"),
-    import("./version.ts"),
+    import("../http/version.ts"),
   ]);
+  // A banner after "stopping…" would be taken for a new start, and show a key that is shown only once.
+  if (signal.aborted) return;
   const { metricsHost, roles } = app.deps.config;
-  const facts = { version: await readVersion(), startedIn, metricsHost, roles, directory: process.cwd() };
+  const facts = { version, startedIn, metricsHost, roles, directory: process.cwd() };
   for (const line of bannerLines(app, facts, context.terminal)) context.terminal.announce(line);
 }

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
+import type { ApiKey } from "../access/api-keys.ts";
 import { AppError, errorMessage } from "../lib/errors.ts";
 import { type SourceScheme, sourceSchemes } from "../../protocol/inbox.ts";
 import { limits } from "../../protocol/limits.ts";
 import { moment } from "./table.ts";
 import { UsageError, type Verb, type VerbArgs, countOf, jsonOption, program, wordOf } from "./verb.ts";
-import { sourceView } from "./views.ts";
 
 export const sourceCreate: Verb = {
   name: "source create",
@@ -49,7 +49,7 @@ export const sourceList: Verb = {
   run: async ({ openBackstage, terminal }, args) => {
     await using backstage = await openBackstage();
     const sources = await backstage.sources.list();
-    if (args.flag("json")) return terminal.json(sources.map(sourceView));
+    if (args.flag("json")) return terminal.json(sources.map(backstage.sourceView));
     if (sources.length === 0) {
       return terminal.notice(`There are no sources yet: ${program} ${sourceCreate.example}`);
     }
@@ -78,14 +78,30 @@ export const sourceRotate: Verb = {
     const name = args.argument("NAME");
     const graceS = graceOf(args);
     await using backstage = await openBackstage();
-    const { source, secret } = await backstage.sources.rotate(name, { graceS });
-    const end = graceS === 0 ? "ends within two seconds" : `is good for ${graceS} seconds more`;
-    terminal.notice(
-      `The new ${credentialOf(source)} of "${name}", shown this once; the previous one ${end}:`,
-    );
+    const { source, secret, endsAt } = await backstage.sources.rotate(name, { graceS });
+    const end = graceS === 0 ? "within two seconds" : `at ${moment(endsAt)}`;
+    const replaced =
+      source.scheme === "api_key"
+        ? endingOf(await backstage.deps.access.apiKeys.list(), source.id, endsAt)
+        : "the previous one ends";
+    const fate = replaced === undefined ? "it replaces none" : `${replaced} ${end}`;
+    terminal.notice(`The new ${credentialOf(source)} of "${name}", shown this once; ${fate}:`);
     terminal.print(secret);
   },
 };
+
+/** The keys that a rotation has given their end, whoever made them: `keys 3 "shop", 5 "till" end`. */
+function endingOf(keys: readonly ApiKey[], sourceId: number, endsAt: Date): string | undefined {
+  const ending = keys.filter(
+    (key) =>
+      key.sourceId === sourceId &&
+      key.revokedAt === undefined &&
+      key.expiresAt?.getTime() === endsAt.getTime(),
+  );
+  if (ending.length === 0) return undefined;
+  const named = ending.map(({ id, name }) => `${id} "${name}"`).join(", ");
+  return ending.length === 1 ? `key ${named} ends` : `keys ${named} end`;
+}
 
 function credentialOf({ scheme }: { readonly scheme: SourceScheme }): string {
   return scheme === "api_key" ? "API key" : "secret";

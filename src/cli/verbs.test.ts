@@ -12,6 +12,7 @@ import type { GroupState } from "../eventlog/consumer-admin.ts";
 import type { DeadLetterDetail } from "../eventlog/dead-letters.ts";
 import { parseVerbArgs } from "./args.ts";
 import type { Backstage } from "../backstage.ts";
+import { sourceView } from "../modules/inbox/sources.ts";
 import type { VerbContext } from "./context.ts";
 import { findVerb } from "./find-verb.ts";
 import { recordStream } from "./recording.fixture.ts";
@@ -65,6 +66,7 @@ async function run(line: string, { empty = false } = {}) {
       return answer;
     };
   const backstage = {
+    migrated: ["eventlog", "access"],
     deps: {
       clock: { now: () => nowMs },
       db: { address: { database: "tidings" } },
@@ -79,7 +81,7 @@ async function run(line: string, { empty = false } = {}) {
     sources: {
       create: ask("create", { source, secret: "whsec_secret" }),
       list: async () => stored(source),
-      rotate: ask("rotate", { source, secret: "whsec_new" }),
+      rotate: ask("rotate", { source, secret: "whsec_new", endsAt: new Date(nowMs + 86_400_000) }),
       remove: async (name: string) => name === "demo",
     },
     deadLetters: {
@@ -88,6 +90,7 @@ async function run(line: string, { empty = false } = {}) {
       retry: ask("retry", 5),
       drop: ask("drop", letter),
     },
+    sourceView,
     consumers: {
       list: async () => stored(group),
       replay: ask("replay", undefined),
@@ -172,7 +175,8 @@ test("source rotate keeps the previous secret good for a day, for as long as is 
   assert.deepEqual(await graceOf(""), [["rotate", "demo", { graceS: 86_400 }]]);
   assert.deepEqual(await graceOf(" --grace 60"), [["rotate", "demo", { graceS: 60 }]]);
   assert.deepEqual(await graceOf(" --now"), [["rotate", "demo", { graceS: 0 }]]);
-  assert.match((await run("source rotate demo --now")).words, /ends within two seconds/);
+  assert.match((await run("source rotate demo")).words, /the previous one ends at 2026-03-02 12:00 UTC:/);
+  assert.match((await run("source rotate demo --now")).words, /the previous one ends within two seconds/);
   for (const grace of ["0", "86401", "day"]) {
     await assert.rejects(run(`source rotate demo --grace ${grace}`), /whole number/);
   }
@@ -201,7 +205,9 @@ test("dead letters are retried one by one or all together, never by mistake", as
 });
 
 test("only migrate may make a database that is not there", async () => {
-  assert.equal((await run("migrate")).mayCreate, true);
+  const migrated = await run("migrate");
+  assert.equal(migrated.mayCreate, true);
+  assert.equal(migrated.out, 'The database "tidings" is up to date. Applied now: eventlog, access.\n');
   for (const line of [
     "key list",
     "dead list",

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { version as number } from "../http/version.ts";
 import type { Verb } from "./verb.ts";
 
 export const version: Verb = {
@@ -8,11 +8,5 @@ export const version: Verb = {
   example: "version",
   options: {},
   settings: false,
-  run: async ({ terminal }) =>
-    terminal.print(`tidings ${await readVersion()} (node ${process.versions.node})`),
+  run: async ({ terminal }) => terminal.print(`tidings ${number} (node ${process.versions.node})`),
 };
-
-export async function readVersion(): Promise<string> {
-  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
-}

@@ -4,6 +4,8 @@ import fs from "node:fs";
 import path from "node:path";
 import { type TestContext, test } from "node:test";
 import { StartupError } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import { chooseAccount } from "./account.ts";
 import { findPackage } from "./binaries.ts";
 import { startEmbedded } from "./embedded.ts";
 import { asRoot, atEnd, optionsFor, query, start, startAsOrdinaryUser, tempDir } from "./embedded.fixture.ts";
@@ -67,6 +69,41 @@ test(
     assert.match(status, /^Groups:\s*$/m);
     assert.equal(fs.statSync(dataDir).uid, 0);
     assert.equal(fs.statSync(dataDir).mode & 0o777, 0o711);
+  },
+);
+
+test(
+  "a closed directory of root's that holds anything else is refused and stays closed",
+  { skip: !onLinuxAsRoot && "needs root" },
+  async (t) => {
+    const home = tempDir(t);
+    fs.writeFileSync(path.join(home, "letters"), "");
+    fs.chmodSync(home, 0o700);
+    await assert.rejects(
+      startEmbedded(optionsFor(home)),
+      (error) => error instanceof StartupError && error.message.includes(`${home} is closed to that user`),
+    );
+    assert.equal(fs.statSync(home).mode & 0o777, 0o700);
+    assert.deepEqual(fs.readdirSync(home), ["letters"]);
+  },
+);
+
+test(
+  "a closed data directory of root's is opened for PostgreSQL's user, and a warning names it",
+  { skip: !onLinuxAsRoot && "needs root" },
+  async (t) => {
+    const dataDir = tempDir(t);
+    fs.writeFileSync(path.join(dataDir, "jwt-secret"), "", { mode: 0o600 });
+    fs.chmodSync(dataDir, 0o700);
+    const warnings: unknown[] = [];
+    const log = { child: () => log, info: () => undefined, warn: (fields: unknown) => warnings.push(fields) };
+    // Of the logger, only what the start calls.
+    const options = { ...optionsFor(dataDir), log: log as unknown as Logger };
+    const embedded = await startEmbedded(options);
+    await embedded.stop();
+    assert.equal(fs.statSync(dataDir).mode & 0o777, 0o711);
+    const user = chooseAccount(tempDir(t), undefined).name;
+    assert.deepEqual(warnings, [{ dataDir: fs.realpathSync(dataDir), user }]);
   },
 );
 

@@ -41,16 +41,18 @@ export async function prepareBinaries(options: {
   readonly packageRoot: string;
   readonly account: Account | undefined;
   readonly copies: string;
+  readonly signal?: AbortSignal | undefined;
 }): Promise<Binaries> {
-  const { account, copies } = options;
+  const { account, copies, signal } = options;
   const packageRoot = canonicalPath(options.packageRoot);
   const version = packageVersion(packageRoot);
   let root = packageRoot;
   try {
     if (!isReachable(packageRoot, account) || !repairPackage(packageRoot)) {
-      root = await copyPackage(packageRoot, path.join(copies, `postgresql-${version}`));
+      root = await copyPackage(packageRoot, path.join(copies, `postgresql-${version}`), signal);
     }
   } catch (error) {
+    signal?.throwIfAborted();
     throw new StartupError(`The embedded PostgreSQL cannot be made ready: ${errorMessage(error)}`, {
       cause: error,
     });

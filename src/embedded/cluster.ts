@@ -3,7 +3,7 @@ import path from "node:path";
 import { StartupError, errorCodeOf } from "../lib/errors.ts";
 import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
-import { buildDirectory } from "./drafts.ts";
+import { buildDirectory, removeStaleDrafts } from "./drafts.ts";
 import type { Layout } from "./layout.ts";
 import { runProgram } from "./program.ts";
 
@@ -27,6 +27,7 @@ export async function ensureCluster(
     readonly signal?: AbortSignal;
   },
 ): Promise<void> {
+  await removeStaleDrafts(layout.cluster);
   const version = await readVersion(layout.cluster);
   if (version === undefined) {
     options.onMissing();

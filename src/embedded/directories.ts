@@ -1,14 +1,22 @@
 import fs from "node:fs";
 import path from "node:path";
 import { StartupError, errorCodeOf, errorMessage } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
 import type { Account } from "./account.ts";
 import type { Layout } from "./layout.ts";
 import { closedPart, lookOnDisk } from "./reach.ts";
 
+/** What may lie in a data directory; an empty volume may hold the last of these. */
+const ownName = /^(?:postgres(?:ql)?(?:[-.].+)?|run|development-key|jwt-secret|lost\+found)$/;
+
 /** Makes the directories, with owners and modes under which PostgreSQL can use them and other users cannot. */
-export function prepareDirectories(layout: Layout, account: Account | undefined): void {
+export function prepareDirectories(
+  layout: Layout,
+  account: Account | undefined,
+  log: Pick<Logger, "warn">,
+): void {
   usable(layout.dataDir, () => {
-    makeDataDir(layout.dataDir, account);
+    makeDataDir(layout.dataDir, account, log);
     for (const dir of [layout.sockets, layout.logs]) makePrivateDir(dir, account);
     if (fs.existsSync(layout.cluster)) claim(layout.cluster, account);
   });
@@ -28,13 +36,23 @@ export function usable<T>(dataDir: string, look: () => T): T {
   }
 }
 
-function makeDataDir(dataDir: string, account: Account | undefined): void {
+function makeDataDir(dataDir: string, account: Account | undefined, log: Pick<Logger, "warn">): void {
   const made = makeDirs(dataDir, account === undefined ? 0o700 : 0o711);
+  // Looked at before anything is changed: a name that was mistyped may be that of anything.
+  if (!fs.statSync(dataDir).isDirectory()) {
+    throw new StartupError(`DATA_DIR ${dataDir} cannot be used: it is not a directory`);
+  }
   if (account === undefined) return;
   // Whatever root's umask took away from the directories that were just made, the account must pass through them.
   for (const dir of made) fs.chmodSync(dir, 0o711);
   const { uid, mode } = fs.statSync(dataDir);
-  if (uid === 0 && (mode & 0o011) !== 0o011) fs.chmodSync(dataDir, (mode & 0o7777) | 0o011);
+  // One that holds other things of root's stays as closed as it is, and is refused below.
+  const names = fs.readdirSync(dataDir);
+  if (uid === 0 && (mode & 0o011) !== 0o011 && names.every((name) => ownName.test(name))) {
+    fs.chmodSync(dataDir, (mode & 0o7777) | 0o011);
+    if (names.length > 0)
+      log.warn({ dataDir, user: account.name }, "data directory opened for the user that PostgreSQL runs as");
+  }
   const closed = closedPart(dataDir, account, lookOnDisk);
   if (closed !== undefined) throw unreachableDataDir(dataDir, closed, account);
 }

@@ -11,7 +11,6 @@ const staleMs = 600_000;
  * absent or whole. If another process has put its own there in the meantime, that one stays.
  */
 export async function buildDirectory(target: string, fill: (draft: string) => Promise<void>): Promise<void> {
-  await removeStaleDrafts(target);
   const draft = `${draftPrefix(target)}${randomBytes(4).toString("hex")}`;
   try {
     await fs.mkdir(draft, { mode: 0o700 });
@@ -38,7 +37,8 @@ async function rename(draft: string, target: string): Promise<void> {
   }
 }
 
-async function removeStaleDrafts(target: string): Promise<void> {
+/** What a process that was killed has left of its drafts. */
+export async function removeStaleDrafts(target: string): Promise<void> {
   const parent = path.dirname(target);
   const prefix = path.basename(draftPrefix(target));
   for (const name of await fs.readdir(parent)) {
@@ -46,7 +46,8 @@ async function removeStaleDrafts(target: string): Promise<void> {
     const draft = path.join(parent, name);
     const stats = await fs.stat(draft).catch(() => undefined);
     if (stats === undefined || Date.now() - stats.mtimeMs < staleMs) continue;
-    await fs.rm(draft, { recursive: true, force: true });
+    // Another user's is no reason not to start.
+    await fs.rm(draft, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 

@@ -144,6 +144,21 @@ test("a first start that is given up at any step leaves nothing running and no h
   assert.equal((await query(address, "select 1")).length, 1);
 });
 
+test("what a killed start has left of a cluster goes with the next start, however young the cluster is", async (t) => {
+  const dataDir = tempDir(t);
+  await (await startEmbedded(optionsFor(dataDir))).stop();
+  const [old, young] = [path.join(dataDir, "postgres.new-0ld"), path.join(dataDir, "postgres.new-young")];
+  for (const draft of [old, young]) fs.mkdirSync(path.join(draft, "base"), { recursive: true });
+  const longAgo = Date.now() / 1_000 - 3_600;
+  fs.utimesSync(old, longAgo, longAgo);
+  await start(t, dataDir);
+  assert.deepEqual(
+    [old, young].map(fs.existsSync),
+    [false, true],
+    "another process may be writing the young one",
+  );
+});
+
 test("giving up comes too late once it is started", async (t) => {
   const wanted = new AbortController();
   const embedded = await startEmbedded({ ...optionsFor(tempDir(t)), signal: wanted.signal });
@@ -158,6 +173,17 @@ test("whether a data directory holds a database is known without making one", as
   assert.ok(!fs.existsSync(dataDir));
   await start(t, dataDir);
   assert.equal(hasCluster(dataDir), true);
+});
+
+test("a file in the place of the data directory is refused, and stays as it is", async (t) => {
+  const file = path.join(tempDir(t), "file");
+  fs.writeFileSync(file, "a diary", { mode: 0o640 });
+  const was = fs.statSync(file).mode;
+  await assert.rejects(
+    startEmbedded(optionsFor(file)),
+    new StartupError(`DATA_DIR ${file} cannot be used: it is not a directory`),
+  );
+  assert.equal(fs.statSync(file).mode, was);
 });
 
 test("a data directory that cannot be made is refused in a sentence that names it", async (t) => {

@@ -50,9 +50,10 @@ export async function startEmbedded(options: EmbeddedOptions, sources: Sources =
   const account = runsAsRoot() ? usable(dataDir, () => chooseAccount(dataDir, options.user)) : undefined;
   const { settings = {}, signal } = options;
   const layout = layoutOf(dataDir);
-  prepareDirectories(layout, account);
+  const log = options.log.child({ room: "embedded" });
+  prepareDirectories(layout, account, log);
   const copies = sources.copies ?? (account === undefined ? dataDir : systemDir);
-  const binaries = await prepareBinaries({ packageRoot, account, copies });
+  const binaries = await prepareBinaries({ packageRoot, account, copies, signal });
   await ensureCluster(layout, binaries, {
     account,
     durable: settings["fsync"] !== "off",
@@ -66,7 +67,6 @@ export async function startEmbedded(options: EmbeddedOptions, sources: Sources =
     user: databaseUser,
     database: databaseName,
   };
-  const log = options.log.child({ room: "embedded" });
   const site: Site = { layout, binaries, account, settings, address, log, progress };
   const supervisor = new Supervisor(site);
   await startSupervised(supervisor, address, signal);

@@ -1,6 +1,6 @@
 import fs from "node:fs/promises";
 import path from "node:path";
-import { buildDirectory } from "./drafts.ts";
+import { buildDirectory, removeStaleDrafts } from "./drafts.ts";
 import { repairPackage } from "./package-repair.ts";
 
 /** Written last, so that a directory without it is not a whole copy. */
@@ -8,14 +8,19 @@ const markerName = ".complete";
 
 /**
  * Copies the programs and libraries of a package to `target`, once, readable for every user, and makes the copy
- * usable. Answers `target`.
+ * usable. Answers `target`, or throws the signal's reason once that is aborted.
  */
-export async function copyPackage(packageRoot: string, target: string): Promise<string> {
+export async function copyPackage(
+  packageRoot: string,
+  target: string,
+  signal?: AbortSignal,
+): Promise<string> {
   if (await exists(path.join(target, markerName))) return target;
   await makeParent(path.dirname(target));
+  await removeStaleDrafts(target);
   await buildDirectory(target, async (draft) => {
     await fs.chmod(draft, 0o755);
-    await copyTree(path.join(packageRoot, "native"), path.join(draft, "native"));
+    await copyTree(path.join(packageRoot, "native"), path.join(draft, "native"), signal);
     if (!repairPackage(draft)) throw new Error(`${draft} cannot be written`);
     await fs.writeFile(path.join(draft, markerName), "");
   });
@@ -31,13 +36,14 @@ async function makeParent(dir: string): Promise<void> {
 }
 
 /** Without links, which `repairPackage` makes anew; with modes of its own, as the source may be closed or read-only. */
-async function copyTree(from: string, to: string): Promise<void> {
+async function copyTree(from: string, to: string, signal: AbortSignal | undefined): Promise<void> {
   await fs.mkdir(to, { recursive: true });
   await fs.chmod(to, 0o755);
   for (const entry of await fs.readdir(from, { withFileTypes: true })) {
+    signal?.throwIfAborted();
     const source = path.join(from, entry.name);
     const copy = path.join(to, entry.name);
-    if (entry.isDirectory()) await copyTree(source, copy);
+    if (entry.isDirectory()) await copyTree(source, copy, signal);
     if (!entry.isFile()) continue;
     await fs.copyFile(source, copy);
     await fs.chmod(copy, path.basename(from) === "bin" ? 0o755 : 0o644);

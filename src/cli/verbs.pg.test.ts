@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { startTestApp } from "../../test/app.ts";
+import { ensureGroup } from "../eventlog/leases.ts";
+import { runCli } from "./cli.ts";
+import { recordStream } from "./recording.fixture.ts";
+
+/** What the verbs do to a database: whole command lines, beside a server that works on nothing. */
+
+const server = await startTestApp({ after }, { ROLES: "api" });
+const { config, db, eventlog, access } = server.app.deps;
+const address = db.address;
+const environment = {
+  DATABASE_URL: `postgres://${address.user}@socket/${address.database}?host=${encodeURIComponent(address.host)}`,
+  DATA_DIR: config.dataDir,
+  LOG_LEVEL: "silent",
+};
+
+async function tidings(line: string) {
+  const [stdout, stderr] = [recordStream(), recordStream()];
+  const code = await runCli(line.split(" "), { stdout, stderr, environment, directory: config.dataDir });
+  return { code, out: stdout.text(), err: stderr.text() };
+}
+
+/** Puts dead letters into the retry stage, one in each of these groups. */
+async function killEntries(...groups: readonly string[]): Promise<readonly number[]> {
+  const { rows } = await db.query<{ id: number }>(
+    `insert into eventlog_parked (group_name, part, entry_offset, entry_id, topic, type, time, actor, data, state)
+     select g, 0, coalesce((select max(entry_offset) from eventlog_parked), 0) + n, gen_random_uuid(), 'room/' || n, 'test.thing',
+            now(), 'system', '{}', 'dead'
+       from unnest($1::text[]) with ordinality i(g, n) order by n returning id`,
+    [groups],
+  );
+  return rows.map(({ id }) => id);
+}
+
+async function stateOf(ids: readonly number[]): Promise<readonly (string | undefined)[]> {
+  const { rows } = await db.query<{ id: number; state: string }>(
+    "select id, state from eventlog_parked where id = any($1::bigint[])",
+    [ids],
+  );
+  const states = new Map(rows.map(({ id, state }) => [id, state]));
+  return ids.map((id) => states.get(id));
+}
+
+test("dead letters are retried of one group, one by one, or all", async () => {
+  const ids = await killEntries("one", "one", "other", "other");
+  const all = await tidings("dead retry --all --group one");
+  assert.deepEqual([all.code, all.out], [0, "2 entries are tried again.\n"], all.err);
+  assert.deepEqual(await stateOf(ids), ["parked", "parked", "dead", "dead"]);
+  assert.equal((await tidings(`dead retry ${ids[2]}`)).out, "1 entry is tried again.\n");
+  assert.deepEqual(await stateOf(ids), ["parked", "parked", "parked", "dead"]);
+  await tidings("dead retry --all");
+  assert.deepEqual(await stateOf(ids), ["parked", "parked", "parked", "parked"]);
+});
+
+test("exactly the dead letter that is named is dropped, and one that is not there is told", async () => {
+  const ids = await killEntries("drop", "drop", "drop");
+  assert.equal((await tidings(`dead drop ${ids[1]}`)).code, 0);
+  assert.deepEqual(await stateOf(ids), ["dead", undefined, "dead"]);
+  const again = await tidings(`dead drop ${ids[1]}`);
+  assert.deepEqual([again.code, again.err], [1, `There is no dead letter ${ids[1]}\n`]);
+  assert.equal((await tidings("dead list --group nobody")).code, 1);
+});
+
+test("a group reads the log again from its first entry, or goes on at its end", async () => {
+  await ensureGroup(db, "inbox", await eventlog.tails());
+  await tidings("source create teller");
+  const key = await server.key(["webhook:write"], (await access.apiKeys.list())[0]?.sourceId);
+  for (const n of [1, 2, 3]) {
+    const json = {
+      external_message_id: String(n).padStart(32, "0"),
+      external_client_id: "f".repeat(32),
+      client_phone: "+79194961182",
+      message_text: "Hello",
+      send_at: 1_640_995_200,
+    };
+    assert.equal((await server.request("POST", "/api/v1/webhook", { key, json })).status, 202);
+  }
+  const lag = async (): Promise<number | undefined> => {
+    const groups = JSON.parse((await tidings("consumer list --json")).out) as { lag_entries: number }[];
+    return groups[0]?.lag_entries;
+  };
+  assert.equal(await lag(), 3);
+  assert.equal((await tidings("consumer replay inbox --from head")).code, 0);
+  assert.equal(await lag(), 0);
+  assert.equal((await tidings("consumer replay inbox --from first")).code, 0);
+  assert.equal(await lag(), 3);
+});
+
+test("source rotate names every key that it ends, whoever made it, and when", async () => {
+  await tidings("source create till");
+  const own = (await access.apiKeys.list()).find(({ name }) => name === "source till");
+  const handedOut = await tidings("key create cashier --scopes webhook:write --source till");
+  const reader = await tidings("key create reader --scopes webhook:write,inbox:read --source till");
+  const rotated = await tidings("source rotate till --grace 3600");
+  const moment = "\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d UTC";
+  assert.match(rotated.err, new RegExp(`; keys \\d+ "source till", \\d+ "cashier" end at ${moment}:\\n$`));
+  assert.ok(rotated.err.includes(`keys ${own?.id} "source till"`), rotated.err);
+  for (const { out } of [handedOut, reader, rotated]) {
+    assert.ok(await access.apiKeys.verify(out.trim()), "good for an hour more, or not ended at all");
+  }
+  const now = await tidings("source rotate till --now");
+  assert.match(now.err, / end within two seconds:\n$/);
+});
+
+test("migrate says whether there was anything to do", async () => {
+  assert.equal(
+    (await tidings("migrate")).out,
+    `The database "${address.database}" was up to date already.\n`,
+  );
+});

@@ -1,0 +1,53 @@
+/** Options as they arrive: texts by their environment names. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+type Values = {
+  readonly roles: readonly string[];
+  readonly host: string;
+  readonly port: number;
+  readonly metricsHost: string;
+  readonly metricsPort: number | undefined;
+  readonly eventlogRetentionDays: number;
+  readonly eventlogRetentionMaxDays: number;
+  readonly jwtJwksUrl: URL | undefined;
+  readonly jwtIssuer: string | undefined;
+  readonly jwtAudience: string | undefined;
+};
+
+/** What is wrong with options that can each be read: sentences that begin with their names. */
+export function contradictions(config: Values, env: Environment): readonly string[] {
+  const problems: string[] = [];
+  const ofDatabase = setAmong(env, ["DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME"]);
+  if (ofDatabase.length > 0 && setAmong(env, ["DATABASE_URL", "DB_HOST"]).length === 0) {
+    problems.push(
+      `${ofDatabase.join(", ")}: must have DB_HOST beside them, without which the server brings a database of its own`,
+    );
+  }
+  if (config.roles.includes("api") && config.port !== 0 && config.port === config.metricsPort) {
+    if (overlap(config.host, config.metricsHost)) problems.push("METRICS_PORT: must not be the same as PORT");
+  }
+  if (config.eventlogRetentionMaxDays < config.eventlogRetentionDays) {
+    problems.push("EVENTLOG_RETENTION_MAX_DAYS: must not be less than EVENTLOG_RETENTION_DAYS");
+  }
+  if (config.jwtJwksUrl !== undefined && config.jwtIssuer === undefined) {
+    problems.push(
+      "JWT_ISSUER: must be set beside JWT_JWKS_URL, since the keys there may be shared by several issuers",
+    );
+  }
+  if (config.jwtJwksUrl !== undefined && config.jwtAudience === undefined) {
+    problems.push(
+      "JWT_AUDIENCE: must be set beside JWT_JWKS_URL, or tokens that were made for any other program are good here",
+    );
+  }
+  return problems;
+}
+
+/** Those of `names` that are set to something. */
+export function setAmong(env: Environment, names: readonly string[]): readonly string[] {
+  return names.filter((name) => (env[name] ?? "").trim() !== "");
+}
+
+/** Whether two listeners on one port would be in each other's way. */
+function overlap(one: string, other: string): boolean {
+  return one === other || [one, other].some((host) => host === "0.0.0.0" || host === "::");
+}
