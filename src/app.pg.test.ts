@@ -8,6 +8,7 @@ import { type TestContext, test } from "node:test";
 import { createTestDatabase, eventually, openTestDatabase, testLog } from "../test/harness.ts";
 import { type AppOptions, createApp } from "./app.ts";
 import { type Config, readConfig } from "./config.ts";
+import { openDb } from "./lib/db.ts";
 
 /** A database of one's own, and the start of a server on it. */
 async function setUp(t: TestContext) {
@@ -42,7 +43,14 @@ test("a server on somebody's database says whether anybody has a key yet, and ma
 test("a start that is given up at any step ends with the reason and leaves nothing open", async (t) => {
   const { start, database } = await setUp(t);
   const observer = await openTestDatabase(t);
-  for (const step of ["connecting to the database", "migrating", "starting the worker", "listening"]) {
+  for (const step of [
+    "connecting to the database",
+    "migrating",
+    "opening the log",
+    "looking up API keys",
+    "starting the worker",
+    "listening",
+  ]) {
     const wanted = new AbortController();
     const steps: string[] = [];
     const onProgress = (name: string): void => {
@@ -62,6 +70,44 @@ test("a start that is given up at any step ends with the reason and leaves nothi
     });
   }
 });
+
+const stepsThatNeed: Readonly<Record<string, string>> = {
+  migration: "migrating",
+  eventlog_meta: "opening the log",
+  eventlog_partition: "opening the log",
+  access_api_key: "looking up API keys",
+  eventlog_group: "starting the worker",
+  eventlog_member: "starting the worker",
+};
+
+for (const [table, step] of Object.entries(stepsThatNeed)) {
+  test(`a start that is given up while somebody holds ${table} ends at once while it is ${step}, and so does its statement`, async (t) => {
+    const { start, database } = await setUp(t);
+    const observer = await openTestDatabase(t);
+    const holder = openDb(database, { poolMax: 1, log: testLog });
+    t.after(() => holder.close());
+    const wanted = new AbortController();
+    const steps: string[] = [];
+    await holder.transaction(async (tx) => {
+      await tx.query(`lock table ${table} in access exclusive mode`);
+      const { rows: holders } = await tx.query<{ pid: number }>("select pg_backend_pid() as pid");
+      const others = async (): Promise<readonly (string | null)[]> => {
+        const { rows } = await observer.query<{ wait: string | null }>(
+          "select wait_event_type as wait from pg_stat_activity where datname = $1 and pid <> $2",
+          [database.database, holders[0]?.pid],
+        );
+        return rows.map(({ wait }) => wait);
+      };
+      const given = start({ signal: wanted.signal, onProgress: (name) => void steps.push(name) });
+      await eventually("it waits for the table", async () => (await others()).includes("Lock"));
+      assert.equal(steps.at(-1), step);
+      wanted.abort();
+      await assert.rejects(given, (error) => error === wanted.signal.reason);
+      // Long before the database would give it up by itself.
+      await eventually("every connection is closed", async () => (await others()).length === 0, 3_000);
+    });
+  });
+}
 
 test("a port that is taken, or an address of another machine, is told before the database is touched", async (t) => {
   const { start } = await setUp(t);

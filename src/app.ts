@@ -4,6 +4,7 @@ import type { Deps } from "./deps.ts";
 import { type Foundation, type FoundationOptions, openFoundation } from "./foundation.ts";
 import { requireFreePorts } from "./free-ports.ts";
 import { pause } from "./lib/backoff.ts";
+import { boundTo } from "./lib/db.ts";
 import { createModules } from "./modules.ts";
 import { ensureDemoSource } from "./modules/inbox/sources.ts";
 import { startMetricsServer } from "./observe/metrics-server.ts";
@@ -54,7 +55,7 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
   const foundation = stack.use(await openFoundation(config, { ...options, onProgress }));
   const { deps } = foundation;
   const modules = createModules(deps);
-  signal?.throwIfAborted();
+  onProgress("looking up API keys");
   const entrance = await openEntrance(foundation, options);
 
   const usage = setInterval(() => void foundation.apiKeys.flushUsage(), keyUsageEveryMs);
@@ -64,7 +65,7 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
   for (const role of (["worker", "api"] as const).filter((name) => deps.config.roles.includes(name))) {
     onProgress(role === "worker" ? "starting the worker" : "listening");
     const start = await roles[role]();
-    const started = await foundation.patiently(() => start(deps, modules.all));
+    const started = await foundation.patiently(() => start(deps, modules.all, signal));
     running.push(started);
     stack.defer(() => started.stop());
   }
@@ -97,14 +98,15 @@ async function openEntrance(foundation: Foundation, options: AppOptions): Promis
   // A process without an API shows nobody a key.
   const mayMake = embedded && options.developmentKeyAllowed === true && deps.config.roles.includes("api");
   const { dataDir } = deps.config;
+  const db = boundTo(deps.db, options.signal);
   if (mayMake) {
-    const { db, log } = deps;
+    const { log } = deps;
     const sourceId = (): Promise<number> => ensureDemoSource(db);
     const key = await patiently(() => ensureDevelopmentKey({ db, dataDir, apiKeys, sourceId, log }));
     if (key !== undefined) return entranceOf(key, developmentKeyFile(dataDir));
   }
   const now = deps.clock.now();
-  const keys = await patiently(() => apiKeys.list());
+  const keys = await patiently(() => apiKeys.list(db));
   const good = keys.some(
     ({ revokedAt, expiresAt }) =>
       revokedAt === undefined && (expiresAt === undefined || expiresAt.getTime() > now),

@@ -11,7 +11,7 @@ import { type PostgresEventLogOptions, openPostgresEventLog } from "./eventlog/p
 import { backoffMs, pause } from "./lib/backoff.ts";
 import { systemClock } from "./lib/clock.ts";
 import { unlessAborted } from "./lib/aborted.ts";
-import { type Db, type DbAddress, isTransientDbError, openDb } from "./lib/db.ts";
+import { type Db, type DbAddress, boundTo, isTransientDbError, openDb } from "./lib/db.ts";
 import { StartupError, errorCodeOf, errorMessage } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
 import { type Migration, migrate, readMigrations } from "./lib/migrate.ts";
@@ -23,7 +23,10 @@ export const migrationsDir = path.join(path.dirname(fileURLToPath(import.meta.ur
 export type FoundationOptions = {
   readonly log: Logger;
   readonly onProgress?: (step: string) => void;
-  /** Gives the start up at once: what was opened is closed again, and the signal's reason is thrown. */
+  /**
+   * Gives the start up at once: the statement that runs is cancelled, what was opened is closed again, and the signal's
+   * reason is thrown. After the start it means nothing here.
+   */
   readonly signal?: AbortSignal | undefined;
   /** Settings of the embedded PostgreSQL, for tests. */
   readonly embeddedSettings?: Readonly<Record<string, string>>;
@@ -51,10 +54,7 @@ const comeBackMs = 10_000;
 const insufficientPrivilege = "42501";
 const comeBackRetry = { baseMs: 50, factor: 2, maxMs: 500 } as const;
 
-/**
- * Opens everything in order; what was opened is closed in reverse, also when a later step fails. A migration that is
- * given up is rolled back with the connection that it runs on.
- */
+/** Opens everything in order; what was opened is closed in reverse, also when a later step fails. */
 export async function openFoundation(wanted: Config, opts: FoundationOptions): Promise<Foundation> {
   await using stack = new AsyncDisposableStack();
   const { log, onProgress = () => undefined, signal } = opts;
@@ -63,17 +63,15 @@ export async function openFoundation(wanted: Config, opts: FoundationOptions): P
   const db = openDb(address, { poolMax: config.dbPoolMax, log });
   stack.defer(() => db.close());
   const patiently: Patiently = (step) => (embedded ? untilItComesBack(step, log, signal) : step());
-  // These two open nothing that would be left open when they are not waited for.
+  const bound = boundTo(db, signal);
+  // It tells in a sentence of its own why a statement failed, also when that was cancelled.
   await unlessAborted(
-    patiently(() => requireUsableDatabase(db, log)),
+    patiently(() => requireUsableDatabase(bound, log)),
     signal,
   );
   onProgress("migrating");
   const migrations = await readMigrations(migrationsDir);
-  const migrated = await unlessAborted(
-    patiently(() => migrateAs(db, migrations)),
-    signal,
-  );
+  const migrated = await patiently(() => migrateAs(db, migrations, signal));
 
   const metrics = createMetrics({ process: true });
   const logOptions: PostgresEventLogOptions = {
@@ -91,7 +89,8 @@ export async function openFoundation(wanted: Config, opts: FoundationOptions): P
     log: log.child({ room: "eventlog" }),
     metrics,
   };
-  const eventlog = await patiently(() => openPostgresEventLog(db, logOptions));
+  onProgress("opening the log");
+  const eventlog = await patiently(() => openPostgresEventLog(db, logOptions, signal));
   stack.defer(() => eventlog.close());
 
   const apiKeys = createApiKeys({ db, clock: systemClock, log });
@@ -127,9 +126,13 @@ async function untilItComesBack<T>(
 }
 
 /** Tells who may not make tables what to ask for. */
-async function migrateAs(db: Db, migrations: readonly Migration[]): Promise<readonly Migration[]> {
+async function migrateAs(
+  db: Db,
+  migrations: readonly Migration[],
+  signal: AbortSignal | undefined,
+): Promise<readonly Migration[]> {
   try {
-    return await migrate(db, migrations);
+    return await migrate(db, migrations, { signal });
   } catch (error) {
     if (errorCodeOf(error) !== insufficientPrivilege) throw error;
     const { user, database } = db.address;

@@ -1,4 +1,4 @@
-import { createServer } from "node:net";
+import { type Server, createServer } from "node:net";
 import type { Config } from "./config.ts";
 import { listen } from "./lib/listen.ts";
 
@@ -10,14 +10,16 @@ export async function requireFreePorts(
   config: Pick<Config, "host" | "port" | "metricsHost" | "metricsPort" | "roles">,
 ): Promise<void> {
   const { host, port, metricsHost, metricsPort, roles } = config;
-  if (roles.includes("api")) await tryPort({ host, port }, "PORT");
-  if (metricsPort !== undefined) await tryPort({ host: metricsHost, port: metricsPort }, "METRICS_PORT");
+  // Both are open at the same time, as they will be.
+  await using stack = new AsyncDisposableStack();
+  if (roles.includes("api")) stack.use(await opened({ host, port }, "PORT"));
+  if (metricsPort !== undefined) {
+    stack.use(await opened({ host: metricsHost, port: metricsPort }, "METRICS_PORT"));
+  }
 }
 
-async function tryPort(at: { readonly host: string; readonly port: number }, option: string): Promise<void> {
+async function opened(at: { readonly host: string; readonly port: number }, option: string): Promise<Server> {
   const server = createServer();
   await listen(server, at, option);
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-  });
+  return server;
 }

@@ -5,7 +5,11 @@ import type { RunningRole } from "./roles.ts";
 import { Worker } from "./worker/worker.ts";
 
 /** Consumers and timers of all modules. */
-export async function startWorker(deps: Deps, modules: readonly Module[]): Promise<RunningRole> {
+export async function startWorker(
+  deps: Deps,
+  modules: readonly Module[],
+  signal?: AbortSignal,
+): Promise<RunningRole> {
   const worker = new Worker({
     ...deps,
     log: deps.log.child({ room: "worker" }),
@@ -13,7 +17,7 @@ export async function startWorker(deps: Deps, modules: readonly Module[]): Promi
     timers: modules.flatMap(({ timers }) => timers),
   });
   try {
-    await worker.start();
+    await worker.start(signal);
   } catch (error) {
     await worker.stop();
     throw error;

@@ -9,7 +9,12 @@ export type RunningRole = {
   stop(): Promise<void>;
 };
 
-type StartRole = (deps: Deps, modules: readonly Module[]) => Promise<RunningRole>;
+/** The signal gives up the start, and means nothing to the role that runs. */
+type StartRole = (
+  deps: Deps,
+  modules: readonly Module[],
+  signal: AbortSignal | undefined,
+) => Promise<RunningRole>;
 
 /** What a process can be. Loaded only where it is started. */
 export const roles: Readonly<Record<RoleName, () => Promise<StartRole>>> = {

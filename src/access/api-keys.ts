@@ -38,7 +38,7 @@ export const developmentKeyName = "development";
 export type ApiKeys = {
   /** Creates a key. `secret` is the key itself: it is stored only as a hash and can never be shown again. */
   create(key: NewApiKey, tx?: Queryable): Promise<{ readonly key: ApiKey; readonly secret: string }>;
-  list(): Promise<readonly ApiKey[]>;
+  list(tx?: Queryable): Promise<readonly ApiKey[]>;
   /** Ends a key; every process honours it within 2 s. False when there is no such active key. */
   revoke(id: number): Promise<boolean>;
   /** Lets the keys that only send a source's webhooks end at a time, or earlier where they end earlier. */
@@ -85,8 +85,8 @@ export function createApiKeys(deps: {
 
   return {
     create: (key, tx = db) => insertKey(tx, key, clock.now()),
-    list: async () => {
-      const { rows } = await db.query<KeyRow>(`select ${columns} from access_api_key order by id`);
+    list: async (tx = db) => {
+      const { rows } = await tx.query<KeyRow>(`select ${columns} from access_api_key order by id`);
       return rows.map(toApiKey);
     },
     revoke: async (id) => {

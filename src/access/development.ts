@@ -68,7 +68,7 @@ export function ensureDevelopmentKey(deps: DevelopmentKeyDeps): Promise<Developm
     await tx.query("select pg_advisory_xact_lock($1)", [developmentKeyLock]);
     const file = developmentKeyFile(deps.dataDir);
     const stored = await readPrivateFile(file, deps.log);
-    if ((await deps.apiKeys.list()).length > 0) return storedKey(deps.apiKeys, stored);
+    if ((await deps.apiKeys.list(tx)).length > 0) return storedKey(deps.apiKeys, stored);
     // The database is a new one, or a first start ended halfway.
     if (stored !== undefined) await unlink(file);
     return makeKey(deps, file, tx);

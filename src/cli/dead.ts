@@ -1,6 +1,6 @@
 import { limits } from "../../protocol/limits.ts";
 import type { DeadLetterDetail } from "../eventlog/dead-letters.ts";
-import { deadLetterDetailView, deadLetterPageView } from "../eventlog/views.ts";
+import { deadLetterDetailJson, deadLetterPageView } from "../eventlog/views.ts";
 import { moment, printable, shortened } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { UsageError, type Verb, countOf, idOf, jsonOption, program } from "./verb.ts";
@@ -59,7 +59,7 @@ export const deadShow: Verb = {
     const id = idOf(args.argument("ID"), "dead list");
     await using backstage = await openBackstage();
     const letter = await backstage.deadLetters.show(id);
-    if (args.flag("json")) return terminal.json(deadLetterDetailView(letter));
+    if (args.flag("json")) return terminal.print(deadLetterDetailJson(letter));
     printLetter(terminal, letter);
   },
 };
@@ -124,13 +124,6 @@ function printLetter(terminal: Terminal, letter: DeadLetterDetail): void {
     terminal.print(`${terminal.style("bold", name.padEnd(9))}  ${printable(String(value))}`);
   }
   terminal.print(terminal.style("bold", "data"));
-  for (const line of indented(letter.data)) terminal.print(printable(line));
-}
-
-function indented(data: string): readonly string[] {
-  try {
-    return JSON.stringify(JSON.parse(data), undefined, 2).split("\n");
-  } catch {
-    return [data];
-  }
+  // As it was appended: read and written anew, what made it fail may be gone.
+  terminal.print(printable(letter.data));
 }

@@ -26,6 +26,7 @@ for (const step of [
   "creating the database cluster",
   "starting PostgreSQL",
   "migrating",
+  "opening the log",
 ]) {
   test(`Ctrl-C while the first start is at "${step}" ends it with 0, without a key and without a complaint`, async (t) => {
     const { dataDir, env } = newPlace(t);

@@ -33,6 +33,33 @@ test("a program that is given up ends with all that it has started", async (t) =
   await untilGone(pids);
 });
 
+/** Ends when it is told to, but its child, which holds its standard error, does not. */
+const stubborn =
+  '(trap "" TERM; while :; do sleep 1; done) & echo "$$ $!" >"$0.new" && mv "$0.new" "$0"; wait';
+
+test("a program that is given up ends with a child that does not want to", { timeout: 60_000 }, async (t) => {
+  const file = path.join(tempDir(t), "pids");
+  const wanted = new AbortController();
+  const options = { account: undefined, timeoutMs: 60_000, signal: wanted.signal };
+  const running = runProgram("/bin/sh", ["-c", stubborn, file], options);
+  const pids = await pidsIn(file);
+  wanted.abort(new Error("not wanted any more"));
+  await assert.rejects(running, /not wanted any more/);
+  await untilGone(pids);
+});
+
+test(
+  "a program that has ended and left a child takes no longer than it may",
+  { timeout: 60_000 },
+  async (t) => {
+    const file = path.join(tempDir(t), "pids");
+    const args = ["-c", stubborn.replace(/wait$/, "exit 0"), file];
+    const running = runProgram("/bin/sh", args, { account: undefined, timeoutMs: 500 });
+    await assert.rejects(running, new StartupError("sh did not end within 0.5 seconds"));
+    await untilGone(await pidsIn(file));
+  },
+);
+
 test("a program takes no longer than it may, and is gone then", async (t) => {
   const file = path.join(tempDir(t), "pids");
   const running = runProgram("/bin/sh", ["-c", endless, file], { account: undefined, timeoutMs: 500 });
@@ -40,18 +67,19 @@ test("a program takes no longer than it may, and is gone then", async (t) => {
   await untilGone(await pidsIn(file));
 });
 
-test("a program does not outlive a Node that is killed", async (t) => {
-  const file = path.join(tempDir(t), "pids");
-  const source = `
+for (const [which, script] of Object.entries({ program: endless, "program's stubborn child": stubborn }))
+  test(`a ${which} does not outlive a Node that is killed`, async (t) => {
+    const file = path.join(tempDir(t), "pids");
+    const source = `
     const { runProgram } = await import(${JSON.stringify(new URL("program.ts", import.meta.url).href)});
-    const args = ["-c", ${JSON.stringify(endless)}, ${JSON.stringify(file)}];
+    const args = ["-c", ${JSON.stringify(script)}, ${JSON.stringify(file)}];
     await runProgram("/bin/sh", args, { account: undefined, timeoutMs: 60_000 });`;
-  const node = spawn(process.execPath, ["--input-type=module", "--eval", source], { stdio: "ignore" });
-  const pids = await pidsIn(file);
-  node.kill("SIGKILL");
-  await once(node, "exit");
-  await untilGone(pids);
-});
+    const node = spawn(process.execPath, ["--input-type=module", "--eval", source], { stdio: "ignore" });
+    const pids = await pidsIn(file);
+    node.kill("SIGKILL");
+    await once(node, "exit");
+    await untilGone(pids);
+  });
 
 test("a program that fails is told by its first fault, without time and process", async () => {
   const run = (script: string): Promise<void> =>

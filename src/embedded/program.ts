@@ -15,11 +15,13 @@ export function programEnv(): Record<string, string> {
 
 /**
  * Runs a program that does not outlive Node. Node holds one end of a pipe; at the end of the file, which the kernel
- * delivers however Node died, a watcher ends the whole group, in the end by force. The shell stays for the program's
- * own status; it is asked to end with the others, and then waits on.
+ * delivers however Node died, a watcher ends the whole group, in the end by force: also what the program has started
+ * and does not end with it. The shell stays for the program's own status; it is asked to end with the others, and then
+ * waits on, and leaves the watcher to its work.
  */
 const script = `
-trap : TERM
+asked=
+trap 'asked=1' TERM
 exec 3<&0 </dev/null
 "$@" 3<&- >/dev/null &
 program=$!
@@ -28,8 +30,8 @@ program=$!
   read -r order <&3
   kill -s TERM 0
   for second in 1 2 3 4 5; do
-    kill -s 0 "$program" || exit
     sleep 1
+    kill -s 0 "$program" || break
   done
   kill -s KILL 0
 ) >/dev/null 2>&1 &
@@ -41,9 +43,12 @@ while kill -s 0 "$program" 2>/dev/null; do
   wait "$program"
   status=$?
 done
-kill -s KILL "$watcher" 2>/dev/null
+[ "$asked" ] || kill -s KILL "$watcher" 2>/dev/null
 exit "$status"
 `;
+
+/** How long a program that is given up may take with all that it has started, milliseconds; then it is killed. */
+const endMaxMs = 5_000;
 
 /** Of what it prints, so much is kept, UTF-16 units; the first fault in it is what counts. */
 export const saidLengthMax = 65_536;
@@ -53,7 +58,7 @@ export const faultLengthMax = 500;
 /**
  * Runs a program to its end, in a session of its own: Ctrl-C in a terminal reaches only Node, which decides what
  * becomes of it. A failure is one sentence. Once `signal` is aborted, the program is ended with all that it has
- * started, and the signal's reason is thrown; after `timeoutMs`, a `StartupError`.
+ * started, and the signal's reason is thrown; after `timeoutMs`, a `StartupError`. That takes `endMaxMs` at most.
  */
 export async function runProgram(
   file: string,
@@ -75,7 +80,11 @@ export async function runProgram(
   });
   const name = path.basename(file);
   let late = false;
-  const abandon = (): void => void child.stdin?.destroy();
+  let killer: NodeJS.Timeout | undefined;
+  const abandon = (): void => {
+    child.stdin?.destroy();
+    killer ??= setTimeout(() => killGroup(child), endMaxMs);
+  };
   const timer = setTimeout(() => {
     late = true;
     abandon();
@@ -94,7 +103,20 @@ export async function runProgram(
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", abandon);
-    abandon();
+    child.stdin?.destroy();
+    // The watcher is left, which would wait for its second.
+    if (killer !== undefined) killGroup(child);
+    clearTimeout(killer);
+  }
+}
+
+/** What has left the group can no longer be ended, but is not waited for either. */
+function killGroup({ pid, stderr }: ChildProcess): void {
+  stderr?.destroy();
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+  } catch {
+    // Nobody is left.
   }
 }
 

@@ -27,15 +27,25 @@ export function checkEntries(entries: readonly NewEntry[]): void {
   }
 }
 
+/** Refuses what no entry of the log could have: before anything is redacted. */
+export function checkTargets(
+  targets: readonly { readonly id: string; readonly topic: string | undefined }[],
+): void {
+  for (const [index, { id, topic }] of targets.entries()) {
+    if (!isUuid(id)) refuse(`/${index}/id`, "must be a UUID", "redacted");
+    if (topic !== undefined) checkKey(index, "topic", topic, limits.topicLength);
+  }
+}
+
 function checkKey(index: number, field: string, value: string, lengthMax: number): void {
   if (value.length === 0 || value.length > lengthMax || control.test(value) || !value.isWellFormed()) {
     refuse(`/${index}/${field}`, `must have 1 to ${lengthMax} characters and no control characters`);
   }
 }
 
-function refuse(pointer: string, detail: string): never {
+function refuse(pointer: string, detail: string, what: "stored" | "redacted" = "stored"): never {
   throw new AppError("invalid_body", {
-    detail: "the entry cannot be stored",
+    detail: `the entry cannot be ${what}`,
     fields: [{ pointer, code: "range", detail }],
   });
 }

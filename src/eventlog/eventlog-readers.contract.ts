@@ -6,6 +6,7 @@ import { AppError } from "../lib/errors.ts";
 import { type LogUnderTest, newEntry, readAll } from "./eventlog.contract.ts";
 import { type RedactedData, batchBytesMax, parseData, redactedType } from "./eventlog.ts";
 import { partitionOf } from "./murmur2.ts";
+import { redactIdsMax } from "./redaction.ts";
 
 /** What a log's readers are told of erased entries, and how much they are given at once: for each driver, as the rest. */
 export function testReadersContract(driver: string, open: () => Promise<LogUnderTest>): void {
@@ -38,11 +39,43 @@ export function testReadersContract(driver: string, open: () => Promise<LogUnder
     assert.equal((await readAll(log)).filter(({ type }) => type === redactedType).length, 3);
   });
 
-  test(`${driver}: a redaction with a topic that no entry could have is refused`, async () => {
+  test(`${driver}: a redaction of what no entry could be is refused, and nothing of it is done`, async () => {
     const { log } = await open();
-    const topic = "x".repeat(limits.topicLength + 1);
-    await assert.rejects(log.redact([{ id: uuidv7(), topic }], "erasure"), AppError);
-    assert.equal((await readAll(log)).length, 0);
+    const [there, late] = [newEntry("room/1", "there"), newEntry("room/1", "late")];
+    await log.append([there]);
+    const refused = [
+      { target: { id: uuidv7(), topic: "x".repeat(limits.topicLength + 1) }, pointer: "/1002/topic" },
+      { target: "no-uuid", pointer: "/1002/id" },
+    ];
+    const others = Array.from({ length: redactIdsMax }, () => uuidv7());
+    for (const { target, pointer } of refused) {
+      await assert.rejects(
+        log.redact([there.id, late.id, ...others, target], "erasure"),
+        (error) => error instanceof AppError && error.details.fields?.[0]?.pointer === pointer,
+      );
+    }
+    const reason = "x".repeat(limits.entryDataBytes);
+    await assert.rejects(log.redact([there.id, late.id], reason), AppError);
+    await log.append([late]);
+    const stored = await readAll(log);
+    assert.deepEqual(
+      stored.map(({ data }) => data),
+      [there.data, late.data],
+    );
+  });
+
+  test(`${driver}: an id in capital letters is the same id, and told once`, async () => {
+    const { log } = await open();
+    const secret = newEntry("room/1", "secret");
+    await log.append([secret]);
+    const targets = [
+      { id: secret.id.toUpperCase(), topic: "room/1" },
+      { id: secret.id, topic: "room/1" },
+    ];
+    assert.equal(await log.redact(targets, "erasure"), 1);
+    const notice = (await readAll(log)).find(({ type }) => type === redactedType);
+    assert.ok(notice !== undefined);
+    assert.deepEqual(parseData<RedactedData>(notice).entry_ids, [secret.id]);
   });
 
   for (const follower of [false, true]) {

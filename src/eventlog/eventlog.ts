@@ -43,11 +43,14 @@ export type EventLog = {
    */
   read(partition: number, after: number, limit: number, bytesMax?: number): Promise<ReadResult>;
 
-  /** The last assigned offset per partition, index = partition; 0 where nothing was ever appended. */
-  heads(): Promise<readonly number[]>;
+  /**
+   * The last assigned offset per partition, index = partition; 0 where nothing was ever appended. Once the signal is
+   * aborted it rejects with its reason.
+   */
+  heads(signal?: AbortSignal): Promise<readonly number[]>;
 
-  /** The last offset that retention has removed, per partition; 0 where all is still there. */
-  tails(): Promise<readonly number[]>;
+  /** The last offset that retention has removed, per partition; 0 where all is still there. The signal as above. */
+  tails(signal?: AbortSignal): Promise<readonly number[]>;
 
   /**
    * Calls `listener` with partitions that may have grown, also when another process appended. A hint to read
@@ -61,8 +64,8 @@ export type EventLog = {
    * that are not in the log (any more): their data does not come back with a repetition. Projections keep what the log
    * does not, so of an id that is given with its topic readers are told there in any case, also when nothing is left to
    * erase in the log; of one without, only when there is. Not atomic for more than `redactIdsMax` ids; repeating is
-   * harmless. Resolves with the number of entries changed. Throws `AppError` `invalid_body` for a topic that breaks a
-   * limit.
+   * harmless. Resolves with the number of entries changed. Throws `AppError` `invalid_body`, and has done nothing then,
+   * for a topic or reason that breaks a limit and for an id that is no UUID; capital letters in it are no difference.
    */
   redact(targets: readonly (string | Redactable)[], reason: string): Promise<number>;
 

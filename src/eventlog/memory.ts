@@ -87,7 +87,7 @@ export class MemoryEventLog implements EventLog {
   // oxlint-disable-next-line require-await -- refusals must reject, not throw
   async redact(targets: readonly (string | Redactable)[], reason: string): Promise<number> {
     let changed = 0;
-    for (const part of partsToRedact(targets)) {
+    for (const part of partsToRedact(targets, reason)) {
       const erased = part.map(({ id }) => this.#erase(id)).filter((entry) => entry !== undefined);
       const notices = noticesOf(toldOf(part, erased), reason);
       checkEntries(notices);

@@ -1,6 +1,6 @@
 import { uuidv7 } from "../../protocol/ids.ts";
 import type { Clock } from "../lib/clock.ts";
-import { type Db, type Tx, isLockTimeout } from "../lib/db.ts";
+import { type Db, type Tx, boundTo, isLockTimeout } from "../lib/db.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Session } from "../lib/session.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -50,12 +50,16 @@ const recentBounds: RecentBounds = {
 /** How long housekeeping waits for a lock before it gives way until the next time, milliseconds: shorter than a deadlock. */
 const housekeepingLockMs = 500;
 
-/** Opens the log in a migrated database; the first one to do so fixes the number of partitions. */
+/**
+ * Opens the log in a migrated database; the first one to do so fixes the number of partitions. The signal gives up the
+ * opening, and means nothing to the log that is open.
+ */
 export async function openPostgresEventLog(
   db: Db,
   options: PostgresEventLogOptions,
+  signal?: AbortSignal,
 ): Promise<PostgresEventLog> {
-  const meta = await initialise(db, options.partitions);
+  const meta = await initialise(boundTo(db, signal), options.partitions);
   if (meta.partitions !== options.partitions) {
     options.log.warn(
       { stored: meta.partitions, wanted: options.partitions },
@@ -174,15 +178,15 @@ export class PostgresEventLog implements EventLog {
     return readEntries(this.#reader, { partition, after, limit, bytesMax });
   }
 
-  async heads(): Promise<readonly number[]> {
-    const { rows } = await this.#db.query<{ head: number }>(
+  async heads(signal?: AbortSignal): Promise<readonly number[]> {
+    const { rows } = await boundTo(this.#db, signal).query<{ head: number }>(
       "select next_offset - 1 as head from eventlog_partition order by part",
     );
     return rows.map(({ head }) => head);
   }
 
-  tails(): Promise<readonly number[]> {
-    return tailOffsets(this.#db);
+  tails(signal?: AbortSignal): Promise<readonly number[]> {
+    return tailOffsets(boundTo(this.#db, signal));
   }
 
   onGrowth(listener: (growth: readonly PartitionGrowth[]) => void): () => void {
@@ -199,7 +203,7 @@ export class PostgresEventLog implements EventLog {
 
   async redact(targets: readonly (string | Redactable)[], reason: string): Promise<number> {
     let changed = 0;
-    for (const part of partsToRedact(targets)) {
+    for (const part of partsToRedact(targets, reason)) {
       const ids = part.map(({ id }) => id);
       // In a transaction of its own, first: from its commit on, nobody appends the data again.
       await this.#db.transaction((tx) => rememberRedacted(tx, ids));

@@ -1,4 +1,5 @@
 import { uuidv7 } from "../../protocol/ids.ts";
+import { checkEntries, checkTargets } from "./check-entries.ts";
 import { type NewEntry, type Redactable, type RedactedData, jsonText, redactedType } from "./eventlog.ts";
 
 /** Ids that are redacted at once, and that a notice names at most: 39 bytes each, so that its data stays below its bound. */
@@ -7,14 +8,30 @@ export const redactIdsMax = 1_000;
 /** An id, and the topic that is to be told, where the caller knows it. */
 export type Target = { readonly id: string; readonly topic: string | undefined };
 
-/** The targets in parts of `redactIdsMax`, none of them twice. */
-export function partsToRedact(targets: readonly (string | Redactable)[]): readonly (readonly Target[])[] {
+/**
+ * The targets in parts of `redactIdsMax`, none of them twice. Throws for what the log would refuse: nothing is
+ * remembered then.
+ */
+export function partsToRedact(
+  targets: readonly (string | Redactable)[],
+  reason: string,
+): readonly (readonly Target[])[] {
+  const given = targets.map((target): Target => {
+    const { id, topic } = typeof target === "string" ? { id: target, topic: undefined } : target;
+    // As PostgreSQL compares them: in capitals it is the same id.
+    return { id: id.toLowerCase(), topic };
+  });
+  checkTargets(given);
   const topics = new Map<string, string | undefined>();
-  for (const target of targets) {
-    if (typeof target !== "string") topics.set(target.id, target.topic);
-    else if (!topics.has(target)) topics.set(target, undefined);
-  }
+  for (const { id, topic } of given) if (topic !== undefined || !topics.has(id)) topics.set(id, topic);
   const once = [...topics].map(([id, topic]) => ({ id, topic }));
+  // The largest notice that there can be, with this reason.
+  checkEntries(
+    noticesOf(
+      once.slice(0, redactIdsMax).map(({ id }) => ({ id, topic: "any" })),
+      reason,
+    ),
+  );
   return Array.from({ length: Math.ceil(once.length / redactIdsMax) }, (_, i) =>
     once.slice(i * redactIdsMax, (i + 1) * redactIdsMax),
   );

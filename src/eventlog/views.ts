@@ -27,8 +27,12 @@ export function deadLetterPageView(page: {
   return { dead_letters: page.deadLetters.map(deadLetterView), next_cursor: page.next ?? null };
 }
 
-export function deadLetterDetailView(letter: DeadLetterDetail): Static<typeof operations.DeadLetterDetail> {
-  return { ...deadLetterView(letter), data: JSON.parse(letter.data) as unknown };
+/**
+ * A dead letter with its data (`operations.DeadLetterDetail`) as JSON text. The data stands in it as the text that was
+ * appended: read and written anew, what made it fail may be gone.
+ */
+export function deadLetterDetailJson(letter: DeadLetterDetail): string {
+  return `${JSON.stringify(deadLetterView(letter)).slice(0, -1)},"data":${letter.data}}`;
 }
 
 export function groupView(state: GroupState): Static<typeof operations.ConsumerGroup> {

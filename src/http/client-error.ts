@@ -49,11 +49,20 @@ export function createClientErrorHandler(context: Context): (error: Error, socke
   };
 }
 
+export type ConnectHandler = {
+  readonly handle: (request: InboundRequest, socket: Duplex) => void;
+  /** Ends the connections that have asked for it: Node counts them out, but closing waits for them. */
+  readonly closeAll: () => void;
+};
+
 /** Makes the handler of `CONNECT`, for which Node has no response object. */
-export function createConnectHandler(context: Context): (request: InboundRequest, socket: Duplex) => void {
-  return (_request, duplex) => {
+export function createConnectHandler(context: Context): ConnectHandler {
+  const sockets = new Set<Socket>();
+  const handle: ConnectHandler["handle"] = (_request, duplex) => {
     // A server of plain HTTP has no other kind.
     const socket = duplex as Socket;
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
     // Node has taken its own listeners away.
     socket.on("error", () => socket.destroy());
     socket.on("timeout", () => socket.destroy());
@@ -68,6 +77,12 @@ export function createConnectHandler(context: Context): (request: InboundRequest
         { context, request: undefined, closeNow: false },
       ),
     );
+  };
+  return {
+    handle,
+    closeAll: () => {
+      for (const socket of sockets) socket.destroy();
+    },
   };
 }
 

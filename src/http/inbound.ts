@@ -9,6 +9,14 @@ import type { RouteMeter } from "./route-meter.ts";
 /** Small parts of a body are joined to parts of so many bytes. */
 const joinedBytes = 4_096;
 
+/**
+ * Parts of a body, each of which costs about as much as a small request, whatever is in it. One more ends the
+ * connection if they have been tiny, as no honest client's are.
+ */
+export const tinyPartsMax = 1_024;
+/** Parts of fewer bytes than this on average are tiny. */
+export const tinyPartBytes = 64;
+
 /** Where a socket keeps its pipeline: as a property, because a map would cost every request a look-up. */
 export const pipelineKey = Symbol("pipeline");
 
@@ -48,7 +56,9 @@ export class InboundRequest extends IncomingMessage implements Burden {
   excess = false;
   /** What the parser has told: whether another protocol follows. */
   #upgrade = false;
+  #dumped = false;
   #parts = 0;
+  #partBytes = 0;
   #joined: Buffer | undefined = undefined;
   #joinedLength = 0;
 
@@ -71,30 +81,56 @@ export class InboundRequest extends IncomingMessage implements Burden {
   }
 
   /**
-   * Takes a part of the body from the parser. Each one costs some 400 bytes beside what is in it, and a client may send
-   * them byte by byte: all but the first, which most often is all there is, are joined before they are kept.
+   * Node drops the rest of a body that nobody reads without a word, and asks this whether it should. It is told no, so
+   * that its parts are still counted: a request that was refused is read on for a while, and may be as tiny as any.
+   */
+  get _dumped(): boolean {
+    return false;
+  }
+
+  set _dumped(dumped: boolean) {
+    if (!dumped) return;
+    this.#dumped = true;
+    this.#joined = undefined;
+  }
+
+  /**
+   * Takes a part of the body from the parser, and tells whether it may bring more before this is read. Each one costs
+   * some 400 bytes beside what is in it, and a client may send them byte by byte: all but the first, which most often is
+   * all there is, are joined before they are kept.
    */
   override push(part: Buffer | null): boolean {
     if (part === null) {
       this.#passJoined();
       return super.push(null);
     }
+    this.#partBytes += part.length;
+    if (this.#parts >= tinyPartsMax && this.#partBytes < tinyPartBytes * (this.#parts + 1)) {
+      this.socket.destroy();
+      return false;
+    }
+    if (this.#dumped) {
+      this.#parts++;
+      return true;
+    }
     if (this.waitingIn !== undefined) {
       this.waitingBytes += part.length;
       this.waitingIn.hold(part.length);
     }
     if (this.#parts++ === 0) return super.push(part);
-    if (this.#joinedLength + part.length > joinedBytes) this.#passJoined();
+    const more = this.#joinedLength + part.length <= joinedBytes || this.#passJoined();
     if (part.length >= joinedBytes) return super.push(part);
     this.#joined ??= Buffer.allocUnsafeSlow(joinedBytes);
     this.#joinedLength += part.copy(this.#joined, this.#joinedLength);
-    return true;
+    return more;
   }
 
-  #passJoined(): void {
-    if (this.#joined === undefined) return;
-    super.push(this.#joined.subarray(0, this.#joinedLength));
+  /** Keeps what is joined, and tells whether more may come. */
+  #passJoined(): boolean {
+    if (this.#joined === undefined) return true;
+    const joined = this.#joined.subarray(0, this.#joinedLength);
     this.#joined = undefined;
     this.#joinedLength = 0;
+    return super.push(joined);
   }
 }

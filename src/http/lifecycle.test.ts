@@ -102,3 +102,18 @@ test("one connection more than the bound is refused", async () => {
     "rejected",
   ]);
 });
+
+test("closing does not wait for those who ask for CONNECT, also behind an answer that they do not read", async (t) => {
+  const large = JSON.stringify("a".repeat(32 * 1_048_576));
+  const route = testRoute({ method: "GET", handler: async () => ({ status: 200, json: large }) });
+  const server = await startTestServer({ routes: [route], bounds: { closeWaitMs: 10 } });
+  const tunnel = "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n";
+  for (const text of [tunnel, `GET /thing HTTP/1.1\r\nHost: a\r\n\r\n${tunnel}`]) {
+    const socket = connect(server.port, "127.0.0.1", () => socket.write(text));
+    socket.on("error", () => undefined);
+    t.after(() => socket.destroy());
+    await new Promise((resolve) => socket.once("readable", resolve));
+  }
+  const late = new Promise((resolve) => setTimeout(resolve, 4_000, "late").unref());
+  assert.notEqual(await Promise.race([server.http.close(), late]), "late");
+});

@@ -5,7 +5,7 @@ import { type ListenAddress, listen } from "../lib/listen.ts";
 import { createBuckets, createRateHeaders } from "../lib/token-bucket.ts";
 import type { HttpApp, HttpReply, HttpRequest } from "./app.ts";
 import { acceptJsonOnly } from "./body.ts";
-import { createClientErrorHandler, createConnectHandler } from "./client-error.ts";
+import { type ConnectHandler, createClientErrorHandler, createConnectHandler } from "./client-error.ts";
 import { collectDocument, serveDocs } from "./docs.ts";
 import { createErrorHandler } from "./faults.ts";
 import { type GuardContext, createGuard } from "./guard.ts";
@@ -81,7 +81,8 @@ export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<H
   const health = createHealth(options.health, { clock, log });
   const routes = [...healthRoutes({ health, version, draining: () => load.draining }), ...options.routes];
 
-  const app = createApp({ ...deps, log }, context);
+  const connects = createConnectHandler({ log, meters });
+  const app = createApp({ ...deps, log }, context, connects);
   try {
     await collectDocument(app, routes);
     for (const route of routes) addRoute(app, context, route);
@@ -95,7 +96,7 @@ export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<H
       stopAccepting: () => {
         load.draining = true;
       },
-      close: () => (closed ??= closeHttp(app, load, bounds.closeWaitMs)),
+      close: () => (closed ??= closeHttp(app, { load, connects, waitMs: bounds.closeWaitMs })),
     };
   } catch (error) {
     load.stop();
@@ -104,7 +105,7 @@ export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<H
   }
 }
 
-function createApp({ config, log }: HttpDeps, context: GuardContext): HttpApp {
+function createApp({ config, log }: HttpDeps, context: GuardContext, connects: ConnectHandler): HttpApp {
   const { load, meters } = context;
   const handleError = createErrorHandler(log, load);
   const guard = createGuard(context, { method: "OTHER", path: unmatchedRoute, scope: "open" });
@@ -112,7 +113,7 @@ function createApp({ config, log }: HttpDeps, context: GuardContext): HttpApp {
   const app = fastify<Server, InboundRequest, ServerResponse<InboundRequest>>({
     serverFactory: (listener) => {
       const server = createNodeServer(countTraffic(listener, context), config);
-      return server.on("connect", createConnectHandler({ log, meters }));
+      return server.on("connect", connects.handle);
     },
     clientErrorHandler: createClientErrorHandler({ log, meters }),
     trustProxy: config.trustProxy.length === 0 ? false : [...config.trustProxy],
@@ -134,10 +135,14 @@ function createApp({ config, log }: HttpDeps, context: GuardContext): HttpApp {
   return app;
 }
 
-async function closeHttp(app: HttpApp, load: Load, waitMs: number): Promise<void> {
+type Closing = { readonly load: Load; readonly connects: ConnectHandler; readonly waitMs: number };
+
+async function closeHttp(app: HttpApp, { load, connects, waitMs }: Closing): Promise<void> {
   load.draining = true;
   // The port closes now, and with it the connections that have no request.
   const closed = new Promise((resolve) => app.server.close(resolve));
+  // Nobody who asks for CONNECT is owed a wait, for the answers before it neither.
+  connects.closeAll();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, waitMs);
@@ -146,6 +151,7 @@ async function closeHttp(app: HttpApp, load: Load, waitMs: number): Promise<void
   clearTimeout(timer);
   // What is left are connections that never sent a request, which Node would wait for, and requests that took too long.
   app.server.closeAllConnections();
+  connects.closeAll();
   await closed;
   await app.close();
   load.stop();

@@ -14,8 +14,8 @@ const yes = "S".charCodeAt(0);
 
 /**
  * Asks PostgreSQL to end the statement that a `pg` client has running: a backend whose client has gone would notice only
- * when it has finished, and keep its locks as long. By the protocol's own request on a connection of its own, which goes
- * to the right place through a pooler too. In the background, and without an answer.
+ * when it has finished, and keep its locks as long. By the protocol's own request on a connection of its own, in the
+ * background, and without an answer: a pooler that has seen the client go may not know whose statement is meant.
  */
 export function cancelStatement(server: ServerAddress, client: object): void {
   // What `pg` was told when it connected; its types do not mention it.

@@ -111,8 +111,9 @@ export function clientConfig(
   };
 }
 
-/** The same database for one who may be told to end: see `Db.transaction`. */
-export function boundTo(db: Db, signal: AbortSignal): Db {
+/** The same database for one who may be told to end: see `Db.transaction`. What `unhurried` lends is not bound. */
+export function boundTo(db: Db, signal: AbortSignal | undefined): Db {
+  if (signal === undefined) return db;
   return {
     ...db,
     query: (text, values, options) => db.query(text, values, { ...options, signal }),

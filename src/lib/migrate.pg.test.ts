@@ -154,3 +154,41 @@ test("a migration has no bound on its statements, and begins anew when somebody 
   assert.equal((await migrating)?.length, 1);
   assert.deepEqual((await db.query("select bound from bound")).rows, [{ bound: "0" }]);
 });
+
+test("a migration that is given up while its statement runs is cancelled, leaves nothing of itself, and goes on the next time", async (t) => {
+  const [db] = await openEmpty(t);
+  await migrate(db, steps);
+  const slow = [...steps, step(3, "create table b (id int); lock table a; select pg_sleep(600)")];
+  const wanted = new AbortController();
+  const running = async (): Promise<number> => {
+    const { rowCount } = await db.query(
+      "select from pg_stat_activity where datname = current_database() and application_name = 'tidings housekeeping'",
+    );
+    return rowCount;
+  };
+  const migrating = migrate(db, slow, { signal: wanted.signal });
+  await eventually("it sleeps", async () => {
+    const { rowCount } = await db.query(
+      "select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'",
+    );
+    return rowCount > 0;
+  });
+  wanted.abort();
+  await assert.rejects(migrating, (error) => error === wanted.signal.reason);
+  await eventually("its session has ended", async () => (await running()) === 0);
+  const mended = [...steps, step(3, "create table b (id int)")];
+  assert.deepEqual(await migrate(db, mended), mended.slice(2));
+});
+
+test("a migration that is given up while it waits to begin anew waits no longer", async (t) => {
+  const [db] = await openEmpty(t);
+  await migrate(db, steps);
+  const wanted = new AbortController();
+  const more = [...steps, step(3, "alter table a add column b int")];
+  await db.transaction(async (tx) => {
+    await tx.query("select from a");
+    const migrating = migrate(db, more, { lockTimeoutMs: 1, attemptsMax: 1_000, signal: wanted.signal });
+    setImmediate(() => wanted.abort());
+    await assert.rejects(migrating, (error) => error === wanted.signal.reason);
+  });
+});

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile, readdir } from "node:fs/promises";
 import path from "node:path";
 import { backoffMs, pause } from "./backoff.ts";
-import { type Db, type Tx, isLockTimeout } from "./db.ts";
+import { type Db, type Tx, boundTo, isLockTimeout } from "./db.ts";
 import { StartupError } from "./errors.ts";
 
 /** Serialises servers that start at the same moment; any number that nothing else uses. */
@@ -39,17 +39,21 @@ const lockRetry = { baseMs: 100, factor: 2, maxMs: 2_000 } as const;
  * Brings the database up to the newest migration and resolves with those that were applied now. Forward only, each
  * in a transaction of its own; safe when several processes start at once: each transaction holds an advisory lock.
  * Refused are a database from a newer version and a migration that is not what it was when it ran. A migration may run
- * for hours; it does not make others queue behind it for a lock.
+ * for hours; it does not make others queue behind it for a lock. Once the signal is aborted its statement is cancelled,
+ * and with it the migration: it rejects with the reason, and those that had landed stay.
  */
 export async function migrate(
   db: Db,
   migrations: readonly Migration[],
-  options: MigrateOptions = patience,
+  { signal, ...options }: Partial<MigrateOptions> & { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<readonly Migration[]> {
-  return db.unhurried(0, async (own) => {
+  const rules = { ...patience, ...options };
+  return db.unhurried(0, async (unbound) => {
+    const own = boundTo(unbound, signal);
     await locked(own, (tx) => prepare(tx, migrations));
     const applied: Migration[] = [];
-    for (const migration of migrations) if (await apply(own, migration, options)) applied.push(migration);
+    for (const migration of migrations)
+      if (await apply(own, migration, { ...rules, signal })) applied.push(migration);
     return applied;
   });
 }
@@ -91,7 +95,11 @@ async function prepare(tx: Tx, migrations: readonly Migration[]): Promise<void> 
 }
 
 /** Applies one unless it has landed; begun anew when something that it needs is in use. */
-async function apply(db: Db, migration: Migration, options: MigrateOptions): Promise<boolean> {
+async function apply(
+  db: Db,
+  migration: Migration,
+  options: MigrateOptions & { readonly signal: AbortSignal | undefined },
+): Promise<boolean> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await locked(db, (tx) => applyOnce(tx, migration, options.lockTimeoutMs));
@@ -103,7 +111,7 @@ async function apply(db: Db, migration: Migration, options: MigrateOptions): Pro
           { cause: error },
         );
       }
-      await pause(backoffMs(attempt, lockRetry));
+      await pause(backoffMs(attempt, lockRetry), options.signal);
     }
   }
 }

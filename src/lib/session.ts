@@ -1,6 +1,7 @@
 import { Client, type QueryConfig, type QueryResult } from "pg";
 import { type DbAddress, type Row, clientConfig } from "./db.ts";
 import { endsWithin } from "./backoff.ts";
+import { cancelStatement } from "./cancel.ts";
 import { asConnectFault, asStatementFault, breaksConnection } from "./db-faults.ts";
 import type { Logger } from "./logger.ts";
 
@@ -26,6 +27,8 @@ export class Session {
   readonly #options: SessionOptions;
   #client: Promise<Client> | undefined;
   #closed = false;
+  /** Statements of `query` that have no answer yet. */
+  #running = 0;
 
   constructor(address: DbAddress, options: SessionOptions) {
     this.#address = address;
@@ -46,15 +49,18 @@ export class Session {
 
   async query<R extends Row>(query: QueryConfig): Promise<QueryResult<R>> {
     const client = await this.connect();
+    this.#running++;
     try {
       return await client.query<R>(query);
     } catch (error) {
       if (breaksConnection(error)) this.#drop(client);
       throw asStatementFault(error);
+    } finally {
+      this.#running--;
     }
   }
 
-  /** What is on its way has a moment to end. */
+  /** What is on its way in a pipeline has a moment to end. A statement of `query` that still runs then is cancelled. */
   async close(): Promise<void> {
     this.#closed = true;
     const opening = this.#client;
@@ -62,8 +68,11 @@ export class Session {
     if (opening === undefined) return;
     const ending = opening.then(
       async (client) => {
-        await endsWithin(client.end(), closeMaxMs).catch(() => undefined);
+        const running = this.#running > 0;
+        const ended = await endsWithin(client.end(), closeMaxMs).catch(() => true);
         client.connection.stream.destroy();
+        // Without a pipeline, `pg` has let go of the statement and not ended it.
+        if (running && !(ended && this.#options.pipeline === true)) cancelStatement(this.#address, client);
       },
       () => undefined,
     );

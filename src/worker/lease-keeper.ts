@@ -50,6 +50,7 @@ export class LeaseKeeper {
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> = Promise.resolve();
   #failures = 0;
+  #started = false;
   #stopped = false;
   /** The last look has not ended in good order. */
   #unanswered = false;
@@ -62,7 +63,14 @@ export class LeaseKeeper {
 
   /** Resolves when what is free has been claimed. */
   async start(): Promise<void> {
-    this.#schedule(await this.#balance());
+    this.#started = true;
+    const balancing = this.#turn.then(() => this.#balance());
+    // Whoever gives up the start stops this while it still waits for an answer.
+    this.#turn = balancing.then(
+      () => undefined,
+      () => void this.#failures++,
+    );
+    this.#schedule(await balancing);
   }
 
   /** Looks at what is still held, as soon as possible. */
@@ -85,6 +93,7 @@ export class LeaseKeeper {
   async leave(): Promise<void> {
     const { log, node } = this.#options;
     try {
+      if (!this.#started) return;
       if (this.#unanswered || !(await endsWithin(leave(this.#db, node), endMaxMs)))
         log.warn("leases were not given back; they end by themselves");
     } catch (error) {

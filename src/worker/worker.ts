@@ -4,6 +4,7 @@ import type { Consumer } from "../eventlog/consumer.ts";
 import { ensureGroup } from "../eventlog/leases.ts";
 import { parkedChanges } from "../eventlog/parking.ts";
 import { GroupRunner, type RunnerDeps } from "../eventlog/runner.ts";
+import { unlessAborted } from "../lib/aborted.ts";
 import { boundTo } from "../lib/db.ts";
 import { Leader } from "./leader.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
@@ -57,17 +58,21 @@ export class Worker {
     this.#timers = new TimerLoop(timers, { leader: this.#leader, log });
   }
 
-  /** Resolves when every group has its checkpoints and this process has claimed what is free. */
-  async start(): Promise<void> {
-    const { db, eventlog, consumers } = this.#options;
-    const [tails, heads] = [await eventlog.tails(), await eventlog.heads()];
+  /**
+   * Resolves when every group has its checkpoints and this process has claimed what is free. The signal gives that up;
+   * `stop` then ends what was begun.
+   */
+  async start(signal?: AbortSignal): Promise<void> {
+    const { eventlog, consumers } = this.#options;
+    const db = boundTo(this.#options.db, signal);
+    const [tails, heads] = [await eventlog.tails(signal), await eventlog.heads(signal)];
     for (const { group, start } of consumers) await ensureGroup(db, group, start === "first" ? tails : heads);
     this.#unsubscribe = eventlog.onGrowth((growth) => {
       for (const { partition, head } of growth)
         for (const runner of this.#runners) runner.grown(partition, head);
     });
     for (const runner of this.#runners) runner.start();
-    await this.#leases.start();
+    await unlessAborted(this.#leases.start(), signal);
     this.#nudgeTimer = setInterval(() => void this.#nudge(), nudgeEveryMs);
     this.#timers.start();
   }

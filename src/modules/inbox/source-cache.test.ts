@@ -178,6 +178,20 @@ test("a source that was removed elsewhere is gone as soon as the database says s
   assert.equal(asked.length, 2);
 });
 
+test("a source that was seen to be gone is not good again when the database falls silent", async () => {
+  const { asked, clock, find, question } = setUp({ patienceMs: 5, lookUpMaxMs: 5 });
+  const first = find("shop");
+  (await question(0)).answer();
+  await first;
+  clock.ms = freshMs;
+  const gone = find("shop");
+  (await question(1)).answerNothing();
+  assert.equal(await gone, "unknown_source");
+  clock.ms = 2 * freshMs;
+  assert.equal(await find("shop"), "unavailable");
+  assert.equal(asked.length, 4);
+});
+
 test("what was known before a change is not used after it, however silent the database is", async () => {
   const { asked, cache, clock, find, question } = setUp({ patienceMs: 5, lookUpsMax: 1 });
   const first = find("shop");

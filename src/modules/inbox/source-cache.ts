@@ -89,8 +89,12 @@ export function createSourceCache(db: Queryable, options: CacheOptions = {}): So
   const known = new Lru<Key, Known>(bounds.sourcesMax);
   const unknown = new Lru<Key, number>(bounds.sourcesMax);
   const ask = createQuestions(db, { bounds, nowMs }, (key, at, source) => {
-    if (source === undefined) unknown.set(key, at);
-    else known.set(key, { at, source });
+    // What it was is no answer any more, neither when this one is old nor to who asks by its other key.
+    if (source === undefined) {
+      const last = known.get(key)?.source;
+      for (const gone of last === undefined ? [] : [last.name, last.id]) known.delete(gone);
+      unknown.set(key, at);
+    } else known.set(key, { at, source });
   });
 
   return {

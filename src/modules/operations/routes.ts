@@ -11,8 +11,9 @@ import {
 import { limits } from "../../../protocol/limits.ts";
 import { byWhom } from "../../access/actor.ts";
 import type { Deps, Route } from "../../deps.ts";
-import { type GroupState, groupStates } from "../../eventlog/consumer-admin.ts";
+import { groupStates } from "../../eventlog/consumer-admin.ts";
 import * as deadLetters from "../../eventlog/dead-letters.ts";
+import { deadLetterDetailJson, deadLetterPageView, deadLetterView, groupView } from "../../eventlog/views.ts";
 import { pageOfDeadLetters, retryGroup } from "./dead-letter-pages.ts";
 
 type RouteDeps = Pick<Deps, "db" | "log">;
@@ -22,26 +23,6 @@ const scope = "deadletters:manage";
 
 export function operationsRoutes(deps: RouteDeps): readonly Route[] {
   return [...readRoutes(deps), ...changeRoutes(deps), groupRoute(deps)];
-}
-
-function toView(letter: deadLetters.DeadLetter) {
-  return {
-    id: letter.id,
-    group: letter.group,
-    entry_id: letter.entryId,
-    topic: letter.topic,
-    type: letter.type,
-    time: letter.time.toISOString(),
-    attempts: letter.attempts,
-    error: letter.error,
-    parked_at: letter.parkedAt.toISOString(),
-    waiting_behind: letter.waitingBehind,
-  };
-}
-
-/** Puts the data in as the text that was appended: read and written anew, what made it fail may be gone. */
-function withData(view: string, data: string): string {
-  return `${view.slice(0, -1)},"data":${data}}`;
 }
 
 function idOf(params: unknown): number {
@@ -62,8 +43,7 @@ function readRoutes({ db }: RouteDeps): readonly Route[] {
       handler: async ({ query }) => {
         const { limit = limits.pageRowsDefault, ...filter } = query as DeadLetterQuery;
         const page = await pageOfDeadLetters(db, { limit, ...filter });
-        const body = { dead_letters: page.deadLetters.map(toView), next_cursor: page.next ?? null };
-        return { status: 200, body };
+        return { status: 200, body: deadLetterPageView(page) };
       },
     },
     {
@@ -77,7 +57,7 @@ function readRoutes({ db }: RouteDeps): readonly Route[] {
       errors: ["not_found"],
       handler: async ({ params }) => {
         const letter = await deadLetters.showDeadLetter(db, idOf(params));
-        return { status: 200, json: withData(JSON.stringify(toView(letter)), letter.data) };
+        return { status: 200, json: deadLetterDetailJson(letter) };
       },
     },
   ];
@@ -130,7 +110,7 @@ function changeRoutes({ db, log }: RouteDeps): readonly Route[] {
         const letter = await deadLetters.dropDeadLetter(db, idOf(request.params));
         const { id, group, entryId } = letter;
         log.info({ ...byWhom(request), id, group, entry_id: entryId }, "dead letter dropped");
-        return { status: 200, body: toView(letter) };
+        return { status: 200, body: deadLetterView(letter) };
       },
     },
   ];
@@ -145,26 +125,8 @@ function groupRoute({ db }: RouteDeps): Route {
     tag,
     responses: { 200: ConsumerGroupList },
     handler: async () => {
-      const groups = (await groupStates(db)).map((state) => ({
-        group: state.group,
-        ...figuresOf(state),
-        owners: state.owners,
-        partitions: state.partitions.map(({ partition, stopped = null, ...figures }) => ({
-          partition,
-          ...figuresOf(figures),
-          stopped,
-        })),
-      }));
+      const groups = (await groupStates(db)).map(groupView);
       return { status: 200, body: { groups } };
     },
-  };
-}
-
-function figuresOf(state: Pick<GroupState, "lagEntries" | "lagSeconds" | "parked" | "dead">) {
-  return {
-    lag_entries: state.lagEntries,
-    lag_seconds: state.lagSeconds,
-    parked: state.parked,
-    dead: state.dead,
   };
 }
