@@ -105,7 +105,7 @@ test("a stranger who holds unfinished bodies gets no more of the memory than an 
   await using server = await startTestServer({
     routes: [route],
     config: { trustProxy: ["127.0.0.1"] },
-    bounds: { bodyBytesMax: 1_000, unprovedBodyBytesMax: 500, addressBodyBytesMax: 200 },
+    bounds: { bodyBytesMax: 1_000, unprovedBodyBytesMax: 500, addressBodyBytesMax: 200, closeWaitMs: 100 },
   });
   const from = (address: string): string => `X-Forwarded-For: ${address}`;
   /** What a body that comes in two parts is answered. */
