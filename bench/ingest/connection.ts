@@ -26,6 +26,16 @@ export class Connection {
     this.#socket = this.#open();
   }
 
+  /** Whether an answer is due. */
+  get waiting(): boolean {
+    return this.#waiting;
+  }
+
+  /** What has come of it. */
+  get heard(): string {
+    return this.#received?.toString("latin1") ?? "";
+  }
+
   send(request: Buffer): void {
     this.#waiting = true;
     this.#socket.write(request);
@@ -45,6 +55,8 @@ export class Connection {
   }
 
   #read(chunk: Buffer): void {
+    // A server that gives an unused connection up may say so (408): that answers nothing.
+    if (!this.#waiting) return;
     const data = this.#received === undefined ? chunk : Buffer.concat([this.#received, chunk]);
     const end = data.indexOf(headEnd);
     const length = end === -1 ? undefined : contentLength.exec(data.toString("latin1", 0, end))?.[1];

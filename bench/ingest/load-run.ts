@@ -48,7 +48,10 @@ export class LoadRun {
     let stuck: NodeJS.Timeout | undefined;
     const finished = new Promise<void>((resolve, reject) => {
       this.#finish = resolve;
-      stuck = setTimeout(() => reject(new Error("answers are missing")), this.#load.forMs + stuckMs);
+      stuck = setTimeout(
+        () => reject(new Error(this.#whatIsMissing(connections))),
+        this.#load.forMs + stuckMs,
+      );
     });
     const ticking = setInterval(() => this.#send(), tickMs);
     this.#send();
@@ -70,6 +73,13 @@ export class LoadRun {
       p99: quantile(sorted, 0.99),
       max: quantile(sorted, 1),
     };
+  }
+
+  #whatIsMissing(connections: readonly Connection[]): string {
+    const waiting = connections.filter((connection) => connection.waiting);
+    const sinceMs = waiting.map(({ startedAt }) => Math.round(performance.now() - startedAt));
+    const heard = waiting.map(({ heard: text }) => JSON.stringify(text));
+    return `answers are missing: ${this.#answered} of ${this.#next} came, ${this.#total} were due; for ${sinceMs.join(", ")} ms on connections that heard ${heard.join(", ")}`;
   }
 
   /** Gives free connections what is due. */
