@@ -11,11 +11,11 @@ const joinedBytes = 4_096;
 
 /**
  * Parts of a body, each of which costs about as much as a small request, whatever is in it. One more ends the
- * connection if they have been tiny, as no honest client's are.
+ * connection if they have been tiny: honest clients send whole lines at the least.
  */
 export const tinyPartsMax = 1_024;
 /** Parts of fewer bytes than this on average are tiny. */
-export const tinyPartBytes = 64;
+export const tinyPartBytes = 32;
 
 /** Where a socket keeps its pipeline: as a property, because a map would cost every request a look-up. */
 export const pipelineKey = Symbol("pipeline");
@@ -59,6 +59,7 @@ export class InboundRequest extends IncomingMessage implements Burden {
   #dumped = false;
   #parts = 0;
   #partBytes = 0;
+  #cut = false;
   #joined: Buffer | undefined = undefined;
   #joinedLength = 0;
 
@@ -100,12 +101,15 @@ export class InboundRequest extends IncomingMessage implements Burden {
    * all there is, are joined before they are kept.
    */
   override push(part: Buffer | null): boolean {
+    // Node's parser goes on through what it has read. What has a hole must not pass for whole, nor come to an end.
+    if (this.#cut) return false;
     if (part === null) {
       this.#passJoined();
       return super.push(null);
     }
     this.#partBytes += part.length;
     if (this.#parts >= tinyPartsMax && this.#partBytes < tinyPartBytes * (this.#parts + 1)) {
+      this.#cut = true;
       this.socket.destroy();
       return false;
     }

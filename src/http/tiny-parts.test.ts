@@ -35,6 +35,22 @@ test("a body may come in as many tiny parts as the bound, and one more ends the 
   assert.equal(await send(tinyPartsMax + 1, tinyPartBytes - 2), "");
 });
 
+test("a body that was cut for its tiny parts is never handled as if it were whole", async () => {
+  let handled = 0;
+  const route = testRoute();
+  const handler: typeof route.handler = (request) => {
+    handled++;
+    return route.handler(request);
+  };
+  await using server = await startTestServer({ routes: [{ ...route, handler }] });
+  const part = "a".repeat(tinyPartBytes - 1);
+  // In the same read, behind the part that is one too many, comes one that makes up for all of them, and the end.
+  const body = `${chunk('"'.padEnd(part.length, "a"))}${chunk(part).repeat(tinyPartsMax - 1)}${chunk("MISSING")}`;
+  const rest = `${chunk('"'.padStart(2_000, "a"))}${end}`;
+  const answer = await sendRaw(server.port, head("Connection: close"), body + rest).catch(() => "");
+  assert.deepEqual([answer, handled], ["", 0]);
+});
+
 test("a request that was refused before its body was read may not go on in tiny parts either", async (t) => {
   await using server = await startTestServer({ routes: [testRoute({ scope: "admin" })] });
   for (const parts of [tinyPartsMax, tinyPartsMax + 1]) {
