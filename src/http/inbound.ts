@@ -11,7 +11,7 @@ const joinedBytes = 4_096;
 
 /**
  * Parts of a body, each of which costs about as much as a small request, whatever is in it. One more ends the
- * connection if they have been tiny: honest clients send whole lines at the least.
+ * connection if they have been tiny. They are counted as they arrive: a chunk that two reads share is two.
  */
 export const tinyPartsMax = 1_024;
 /** Parts of fewer bytes than this on average are tiny. */
