@@ -5,7 +5,8 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const majorMin = 24;
+// 24.7 is the first that computes Argon2.
+const oldest = "24.7";
 const version = process.versions.node;
 const main = new URL("../src/main.ts", import.meta.url);
 const packages = fileURLToPath(new URL("../node_modules", import.meta.url));
@@ -15,15 +16,22 @@ const ownNode = fileURLToPath(new URL("../node_modules/.bin/node", import.meta.u
 
 if (!existsSync(packages)) {
   refuse('The packages of Tidings are not installed: run "npm ci" first');
-} else if (Number.parseInt(version, 10) >= majorMin) {
+} else if (isRecent(version)) {
   await import(main.href);
 } else if (existsSync(ownNode)) {
   handOver();
 } else {
   const command = existsSync(ownPackage) ? "npm rebuild node --ignore-scripts=false" : "npm ci --include=dev";
   refuse(
-    `Tidings needs Node.js ${majorMin} or newer, and this is ${version}: run "${command}", which fetches one for this project alone, or install Node.js ${majorMin}`,
+    `Tidings needs Node.js ${oldest} or newer, and this is ${version}: run "${command}", which fetches one for this project alone, or install Node.js ${oldest}`,
   );
+}
+
+/** @param {string} version */
+function isRecent(version) {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const [oldestMajor = 0, oldestMinor = 0] = oldest.split(".").map(Number);
+  return major > oldestMajor || (major === oldestMajor && minor >= oldestMinor);
 }
 
 /** @param {string} sentence */

@@ -4,6 +4,8 @@ export const scopes = {
   "inbox:read": "read dialogs, their messages and contacts",
   "sources:manage": "create, change and remove webhook sources",
   "deadletters:manage": "list, show, retry and drop dead letters",
+  "users:manage": "create, list and disable people",
+  "chat:manage": "create rooms, change their members, read them and delete messages",
   "stats:read": "read statistics",
   admin: "everything",
 } as const;

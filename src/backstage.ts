@@ -5,6 +5,7 @@ import * as deadLetters from "./eventlog/dead-letters.ts";
 import { type FoundationOptions, openFoundation, ownDataDir } from "./foundation.ts";
 import { StartupError } from "./lib/errors.ts";
 import { createModules } from "./modules.ts";
+import type { People } from "./modules/accounts/people.ts";
 import { type Sources, sourceView } from "./modules/inbox/sources.ts";
 import { pageOfDeadLetters, retryGroup } from "./modules/operations/dead-letter-pages.ts";
 
@@ -14,6 +15,7 @@ export type Backstage = AsyncDisposable & {
   /** The names of the migrations that opening this has applied. */
   readonly migrated: readonly string[];
   readonly sources: Sources;
+  readonly people: People;
   /** A source as HTTP answers it. */
   readonly sourceView: typeof sourceView;
   readonly deadLetters: {
@@ -49,6 +51,7 @@ export async function openBackstage(config: Config, options: BackstageOptions): 
     deps,
     migrated: foundation.migrated.map(({ name }) => name),
     sources: modules.sources,
+    people: modules.people,
     sourceView,
     deadLetters: {
       list: (query) => pageOfDeadLetters(db, query),

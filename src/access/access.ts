@@ -1,29 +1,102 @@
+import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
+import { type BucketRate, type Buckets, createBuckets } from "../lib/token-bucket.ts";
 import type { Actor } from "./actor.ts";
+import { addressKey } from "./address.ts";
 import { type ApiKeys, apiKeyPrefix } from "./api-keys.ts";
+import type { Identities } from "./identities.ts";
+import type { Passwords } from "./passwords.ts";
+import type { Sessions } from "./sessions.ts";
 import type { Tokens } from "./tokens.ts";
 
 /** Who is this, may they: the only way for HTTP, gateway and modules to learn it. */
 export type Access = {
   readonly apiKeys: ApiKeys;
+  readonly passwords: Passwords;
+  readonly sessions: Sessions;
+  readonly identities: Identities;
   /**
-   * The actor that a credential stands for: an API key (`tdk_…`) or a JWT.
-   * Throws `AppError` `unauthorized` when it is neither, expired or revoked; `unavailable` when it cannot be checked.
+   * The actor that a credential stands for: an API key (`tdk_…`) or a JWT. With the address that it came from, those
+   * that are not good are counted: beyond the rate nobody looks for unknown keys, and the answer is `rate_limited`.
+   * Good ones never count.
+   * Throws `AppError` `unauthorized` when it is neither, expired or revoked; `forbidden` when the person is disabled;
+   * `unavailable` when it cannot be checked.
    */
-  authenticate(credential: string): Promise<Actor>;
+  authenticate(credential: string, address?: string): Promise<Actor>;
 };
 
-export function createAccess(deps: { readonly apiKeys: ApiKeys; readonly tokens: Tokens }): Access {
-  const { apiKeys, tokens } = deps;
+export type AccessParts = Omit<Access, "authenticate"> & {
+  readonly tokens: Tokens;
+  readonly clock: Clock;
+  /** Credentials of one address that may be wrong. */
+  readonly rateRefused: BucketRate;
+  /** Tests make it small. */
+  readonly addressesMax?: number;
+};
+
+/** Addresses whose wrong credentials are remembered. */
+const addressesMax = 50_000;
+
+export function createAccess(parts: AccessParts): Access {
+  const { apiKeys, passwords, sessions, identities, tokens } = parts;
+  const wrong = createBuckets({
+    rate: parts.rateRefused,
+    keysMax: parts.addressesMax ?? addressesMax,
+    clock: parts.clock,
+  });
+
+  const check = async (credential: string, beforeAsking?: () => void): Promise<Actor> => {
+    if (!credential.startsWith(apiKeyPrefix)) return tokens.verify(credential);
+    const actor = await apiKeys.verify(credential, beforeAsking);
+    if (actor === undefined) {
+      throw new AppError("unauthorized", { detail: "The API key is unknown, expired or revoked" });
+    }
+    return actor;
+  };
+
   return {
     apiKeys,
-    authenticate: async (credential) => {
-      if (!credential.startsWith(apiKeyPrefix)) return tokens.verify(credential);
-      const actor = await apiKeys.verify(credential);
-      if (actor === undefined) {
-        throw new AppError("unauthorized", { detail: "The API key is unknown, expired or revoked" });
+    passwords,
+    sessions,
+    identities,
+    authenticate: async (credential, address) => {
+      if (address === undefined) return check(credential);
+      const attempt = createAttempt(wrong, addressKey(address));
+      try {
+        const actor = await check(credential, attempt.charge);
+        attempt.refund();
+        return actor;
+      } catch (error) {
+        // What cannot be judged right now is not wrong.
+        if (error instanceof AppError && error.code === "unauthorized") attempt.charge();
+        else attempt.refund();
+        throw error;
       }
-      return actor;
+    },
+  };
+}
+
+/** What one credential costs its address: a token or, once it has proved good, none. */
+function createAttempt(
+  wrong: Buckets,
+  key: string,
+): { readonly charge: () => void; readonly refund: () => void } {
+  let charged = false;
+  return {
+    charge: () => {
+      if (charged) return;
+      const { allowed, retryAfterS } = wrong.take(key);
+      if (!allowed) {
+        throw new AppError("rate_limited", {
+          detail: "too many wrong credentials from this address",
+          retryAfterS,
+        });
+      }
+      charged = true;
+    },
+    refund: () => {
+      if (charged) wrong.give(key);
+      charged = false;
     },
   };
 }

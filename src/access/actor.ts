@@ -1,4 +1,6 @@
+import type { UserRole } from "../../protocol/accounts.ts";
 import type { Scope } from "../../protocol/scopes.ts";
+import { AppError } from "../lib/errors.ts";
 
 /** Who is speaking. */
 export type Actor = KeyActor | UserActor;
@@ -16,8 +18,14 @@ export type KeyActor = {
 /** A person, by a token. */
 export type UserActor = {
   readonly kind: "user";
-  /** The token's subject. */
-  readonly id: string;
+  /** `account_user.id`, whoever issued the token. */
+  readonly id: number;
+  readonly username: string;
+  readonly role: UserRole;
+  /** The sign-in that the token belongs to, if it is one of this server's. */
+  readonly sessionId: string | undefined;
+  /** When the token ends, unix milliseconds. */
+  readonly expiresAt: number;
   readonly scopes: ReadonlySet<Scope>;
 };
 
@@ -38,4 +46,10 @@ export function byWhom(request: { readonly actor: Actor | undefined; readonly re
 /** Whether the actor may do what the scope stands for. */
 export function hasScope(actor: Actor, scope: Scope): boolean {
   return actor.scopes.has(scope) || actor.scopes.has("admin");
+}
+
+/** The person that the actor is. Throws `AppError` `forbidden` for a program. */
+export function personOf(actor: Actor | undefined): UserActor {
+  if (actor?.kind === "user") return actor;
+  throw new AppError("forbidden", { detail: "this is for people: an API key is nobody in particular" });
 }

@@ -2,13 +2,14 @@ import { createHash, hash, randomBytes } from "node:crypto";
 import { limits } from "../../protocol/limits.ts";
 import { type Scope, isScope, scopes } from "../../protocol/scopes.ts";
 import type { Clock } from "../lib/clock.ts";
-import { type Db, type Queryable, type Row, isTransientDbError } from "../lib/db.ts";
+import type { Db, Queryable, Row } from "../lib/db.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
-import { withTimeLimit } from "../lib/aborted.ts";
+import { Lru } from "../lib/lru.ts";
 import type { KeyActor } from "./actor.ts";
-import { AnswerCache } from "./api-key-cache.ts";
+import { AnswerCache } from "./answer-cache.ts";
 import { ApiKeyUsage } from "./api-key-usage.ts";
+import { askDatabase, lookUpMaxMs } from "./ask-database.ts";
 
 export type ApiKey = {
   readonly id: number;
@@ -43,8 +44,11 @@ export type ApiKeys = {
   revoke(id: number): Promise<boolean>;
   /** Lets the keys that only send a source's webhooks end at a time, or earlier where they end earlier. */
   endOfSource(sourceId: number, at: Date, tx?: Queryable): Promise<void>;
-  /** The actor behind a key, or undefined when it is unknown, expired or revoked. */
-  verify(secret: string): Promise<KeyActor | undefined>;
+  /**
+   * The actor behind a key, or undefined when it is unknown, expired or revoked. `beforeAsking` is called before the
+   * database is asked about a key that was never good as far as this process remembers; what it throws is thrown on.
+   */
+  verify(secret: string, beforeAsking?: () => void): Promise<KeyActor | undefined>;
 };
 
 /** The keys as `app.ts` holds them: it also says when their usage is written. */
@@ -59,10 +63,10 @@ export const apiKeyPrefix = "tdk_";
 const keyPattern = /^tdk_[A-Za-z0-9_-]{43}$/;
 const secretBytes = 32;
 const hintLength = 10;
-
-/** How long a look-up may take, milliseconds. Its connection is then given up, and the next attempt gets another one. */
-const lookUpMaxMs = 1_500;
-const lookUpAttemptsMax = 2;
+/** How long an answer, found or not found, may be given again. A revoked key works at most this long. */
+const keepMs = 2_000;
+/** Keys whose answers are kept, and keys that are remembered as good ones. */
+const keysMax = 10_000;
 
 /** What one look-up found. Expiry is judged at each use, since an answer lives on in the cache. */
 type FoundKey = { readonly actor: KeyActor; readonly expiresAtMs: number };
@@ -80,7 +84,9 @@ export function createApiKeys(deps: {
   readonly lookUpMaxMs?: number;
 }): OwnedApiKeys {
   const { db, clock, lookUpMaxMs: maxMs = lookUpMaxMs } = deps;
-  const cache = new AnswerCache<FoundKey | undefined>(clock);
+  const cache = new AnswerCache<FoundKey | undefined>(clock, { keepMs, entriesMax: keysMax });
+  /** Digests of keys that were there when last looked for. Whoever holds such a key is not guessing. */
+  const familiar = new Lru<string, true>(keysMax);
   const usage = new ApiKeyUsage(db, deps.log);
 
   return {
@@ -99,11 +105,17 @@ export function createApiKeys(deps: {
       for (const row of rows) cache.delete(row.hash.toString("base64"));
       return rows.length > 0;
     },
-    verify: async (secret) => {
+    verify: async (secret, beforeAsking) => {
       if (!keyPattern.test(secret)) return undefined;
       // The cache knows keys by their hash too: a heap dump then holds no usable one.
       const digest = hash("sha256", secret, "base64");
-      const found = await cache.get(digest, () => findKey({ db, maxMs }, digest));
+      const found = await cache.get(digest, async () => {
+        if (familiar.get(digest) === undefined) beforeAsking?.();
+        const answer = await findKey({ db, maxMs }, digest);
+        if (answer === undefined) familiar.delete(digest);
+        else familiar.set(digest, true);
+        return answer;
+      });
       const now = clock.now();
       if (found === undefined || found.expiresAtMs <= now) return undefined;
       usage.note(found.actor.id, now);
@@ -180,23 +192,17 @@ function refuseUnusable(key: NewApiKey, name: string, now: number): void {
 async function findKey(
   from: { readonly db: Pick<Db, "query">; readonly maxMs: number },
   digest: string,
-  attempt = 1,
 ): Promise<FoundKey | undefined> {
   const { db, maxMs } = from;
-  let rows: KeyRow[];
-  try {
-    ({ rows } = await withTimeLimit(maxMs, late, (signal) =>
+  const { rows } = await askDatabase(
+    (signal) =>
       db.query<KeyRow>(
         `select ${columns} from access_api_key where hash = $1 and revoked_at is null`,
         [Buffer.from(digest, "base64")],
         { name: "access_api_key_by_hash", signal },
       ),
-    ));
-  } catch (error) {
-    if (!(error instanceof AppError) && !isTransientDbError(error)) throw error;
-    if (attempt < lookUpAttemptsMax) return findKey(from, digest, attempt + 1);
-    throw new AppError("unavailable", { retryAfterS: 1, cause: error });
-  }
+    { maxMs },
+  );
   const [row] = rows;
   if (row === undefined) return undefined;
   const key = toApiKey(row);
@@ -210,10 +216,6 @@ async function findKey(
     },
     expiresAtMs: key.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
   };
-}
-
-function late(): AppError {
-  return new AppError("unavailable", { detail: "the database did not look up an API key in time" });
 }
 
 /** Scopes that this version does not know (a newer server beside it made them) grant nothing. */

@@ -120,16 +120,14 @@ export function isDevelopmentKey(actor: Actor): boolean {
  * elsewhere, whatever address it has here, and one that calls this server by another name than its machine's own came
  * through something that a name leads to.
  */
-export function requireDevelopmentPlace(at: {
-  /** What the server listens on. */
-  readonly host: string;
-  /** Whom the request comes from. */
-  readonly address: string;
-  /** What the request calls the server; undefined when it does not say. */
-  readonly calledHost: string | undefined;
-  /** Whether a proxy says that it has passed the request on. */
-  readonly forwarded: boolean;
-}): void {
+export function requireDevelopmentPlace(
+  at: HeaderPlace & {
+    /** What the server listens on. */
+    readonly host: string;
+    /** Whom the request comes from. */
+    readonly address: string;
+  },
+): void {
   if (!isLoopback(at.host)) {
     throw new AppError("unauthorized", {
       detail: "the development key works only while HOST is loopback: create a key of your own",
@@ -140,6 +138,28 @@ export function requireDevelopmentPlace(at: {
       detail: "the development key works only on the server's own machine: create a key of your own",
     });
   }
+}
+
+/** Headers that say that a request was passed on. */
+const proxyHeader = /^(?:forwarded|via|x-forwarded-.*|x-real-ip)$/;
+
+/** What a request's headers say about where it came from. */
+export type HeaderPlace = {
+  /** What it calls this server; undefined when it does not say. */
+  readonly calledHost: string | undefined;
+  /** Whether a proxy says that it has passed it on. */
+  readonly forwarded: boolean;
+};
+
+/** Reads it from headers as Node gives them. */
+export function placeOfHeaders(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): HeaderPlace {
+  const { host } = headers;
+  return {
+    calledHost: typeof host === "string" ? host.replace(/:\d*$/, "") : undefined,
+    forwarded: Object.keys(headers).some((name) => proxyHeader.test(name)),
+  };
 }
 
 /** Refuses to listen beyond this machine while tokens are signed with the secret the server made for itself. */

@@ -51,10 +51,14 @@ function signBy(key: CryptoKey, header: { alg: string }, claims: Record<string, 
   return new SignJWT({ sub: "7", exp, ...claims }).setProtectedHeader(header).sign(key);
 }
 
+/** Whoever has a number for a subject is the person of that number. */
+const personOf = async ({ subject }: { readonly subject: string }) =>
+  ({ id: Number(subject), username: `user-${subject}`, role: "user" }) as const;
+
 function verifier(url: URL) {
   // Only this clock is moved: jose reads the real one for its own cooldown.
   const clock = { ms: Date.now(), now: () => clock.ms };
-  const tokens = createTokens({ jwksUrl: url }, { clock, log });
+  const tokens = createTokens({ jwksUrl: url }, { clock, log, personOf });
   return { clock, verify: (token: string) => tokens.verify(token) };
 }
 
@@ -86,7 +90,7 @@ test("a token without a key id is verified by whichever key fits", async (t) => 
   const [first, second, stranger] = await Promise.all([makeKey("ES256"), makeKey("ES256"), makeKey("ES256")]);
   issuer.body = JSON.stringify({ keys: [first.jwk, second.jwk] });
   const { verify } = verifier(issuer.url);
-  assert.equal((await verify(await second.sign())).id, "7");
+  assert.equal((await verify(await second.sign())).id, 7);
   await assert.rejects(verify(await stranger.sign()), failsWith("unauthorized", /signature does not match/));
 });
 
@@ -119,12 +123,12 @@ test("with a secret and a key set, the algorithm decides which of them judges", 
   issuer.body = JSON.stringify({ keys: [key.jwk] });
   const secret = "a secret of at least thirty-two characters";
   const clock = { now: () => Date.now() };
-  const tokens = createTokens({ jwksUrl: issuer.url, secret }, { clock, log });
+  const tokens = createTokens({ jwksUrl: issuer.url, secret }, { clock, log, personOf });
   const bySecret = await new SignJWT({ sub: "8", exp: Math.floor(Date.now() / 1_000) + 60 })
     .setProtectedHeader({ alg: "HS256" })
     .sign(new TextEncoder().encode(secret));
-  assert.equal((await tokens.verify(bySecret)).id, "8");
-  assert.equal((await tokens.verify(await key.sign())).id, "7");
+  assert.equal((await tokens.verify(bySecret)).id, 8);
+  assert.equal((await tokens.verify(await key.sign())).id, 7);
 });
 
 test("an issuer that does not answer makes tokens unavailable, and is asked again only after a pause", async (t) => {
@@ -142,7 +146,7 @@ test("an issuer that does not answer makes tokens unavailable, and is asked agai
   await assert.rejects(verify(token), failsWith("unavailable", /cannot be fetched/));
   issuer.body = JSON.stringify({ keys: [key.jwk] });
   clock.ms += 5_000;
-  assert.equal((await verify(token)).id, "7");
+  assert.equal((await verify(token)).id, 7);
 });
 
 test("a key set as large as the bound is read, and of one that is a byte larger nothing is believed", async (t) => {
@@ -151,7 +155,7 @@ test("a key set as large as the bound is read, and of one that is a byte larger 
   const token = await key.sign();
   const set = JSON.stringify({ keys: [key.jwk] });
   issuer.body = set.padEnd(keySetBytesMax);
-  assert.equal((await verifier(issuer.url).verify(token)).id, "7");
+  assert.equal((await verifier(issuer.url).verify(token)).id, 7);
   issuer.body = set.padEnd(keySetBytesMax + 1);
   await assert.rejects(verifier(issuer.url).verify(token), failsWith("unavailable", /cannot be fetched/));
 });
@@ -172,7 +176,7 @@ test("keys that were fetched serve on while their issuer is down", async (t) => 
   await verify(token);
   issuer.status = 503;
   clock.ms += 2 * 3_600_000;
-  assert.equal((await verify(token)).id, "7");
+  assert.equal((await verify(token)).id, 7);
   assert.equal(issuer.fetches, 2);
   await verify(token);
   assert.equal(issuer.fetches, 2);
@@ -187,5 +191,5 @@ test("a key that the issuer withdrew is no longer believed after the next refres
   issuer.body = JSON.stringify({ keys: [next.jwk] });
   clock.ms += 3_600_000;
   await assert.rejects(verify(await old.sign()), failsWith("unauthorized", /does not publish/));
-  assert.equal((await verify(await next.sign())).id, "7");
+  assert.equal((await verify(await next.sign())).id, 7);
 });

@@ -3,6 +3,7 @@ import {
   type JWTPayload,
   type JWTVerifyOptions,
   type JWTVerifyResult,
+  decodeJwt,
   decodeProtectedHeader,
   errors,
   jwtVerify,
@@ -10,12 +11,22 @@ import {
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
+import { Lru } from "../lib/lru.ts";
+import { ownAlgorithm } from "./access-tokens.ts";
 import type { UserActor } from "./actor.ts";
 import { createKeySet } from "./jwks.ts";
-import { actorOfClaims } from "./token-claims.ts";
+import { ownName } from "./own-name.ts";
+import {
+  type KnownPerson,
+  type OutsideIdentity,
+  actorOfOutside,
+  actorOfOwn,
+  identityOf,
+} from "./token-claims.ts";
+import { notAToken, refusalOf, refuse } from "./token-refusals.ts";
 
 export type TokenRules = {
-  /** Secret of HS256 tokens. */
+  /** Secret of HS256 tokens, this server's own and those of programs that share it. */
   readonly secret?: string | undefined;
   /** Where the public keys of an outside issuer are. Both may be given: the token's algorithm decides. */
   readonly jwksUrl?: URL | undefined;
@@ -25,13 +36,12 @@ export type TokenRules = {
 
 export type Tokens = {
   /**
-   * The person behind a JWT. Throws `AppError`: `unauthorized` with the reason when it is not valid here,
-   * `unavailable` when the issuer's keys cannot be fetched.
+   * The person behind a JWT. Throws `AppError`: `unauthorized` with the reason when it is not valid here, `forbidden`
+   * when the person is disabled, `unavailable` when the issuer's keys or the database cannot be asked.
    */
   verify(token: string): Promise<UserActor>;
 };
 
-const secretAlgorithm = "HS256";
 /** Signatures only. A public key must never be taken for the secret of an HMAC, so the two lists do not meet. */
 const keySetAlgorithms = [
   "RS256",
@@ -47,37 +57,60 @@ const keySetAlgorithms = [
   "Ed25519",
 ];
 const clockToleranceS = 5;
+/** Own tokens that are remembered as good ones until they end. */
+const goodTokensMax = 10_000;
 /** Longest token that is looked at, in characters. */
 const tokenLengthMax = 8_192;
 
 type Verify = (token: string, options: JWTVerifyOptions) => Promise<JWTVerifyResult>;
 
-/** JWT verification by the rules of the configuration. Expiry and subject are always required. */
+/**
+ * JWT verification by the rules of the configuration. Expiry and subject are always required. A token that says it is
+ * this server's own is judged by nothing but the secret; any other one by issuer and audience of the configuration too,
+ * and `personOf` says whom its subject is.
+ */
 export function createTokens(
   rules: TokenRules,
-  deps: { readonly clock: Clock; readonly log: Logger },
+  deps: {
+    readonly clock: Clock;
+    readonly log: Logger;
+    readonly personOf: (identity: OutsideIdentity) => Promise<KnownPerson>;
+  },
 ): Tokens {
   const bySecret = rules.secret === undefined ? undefined : verifyBySecret(rules.secret);
   const byKeySet = rules.jwksUrl === undefined ? undefined : verifyByKeySet(rules.jwksUrl, deps);
-  const common: JWTVerifyOptions = {
-    requiredClaims: ["exp", "sub"],
-    clockTolerance: clockToleranceS,
+  const always: JWTVerifyOptions = { requiredClaims: ["exp", "sub"], clockTolerance: clockToleranceS };
+  const own: JWTVerifyOptions = { ...always, issuer: ownName, audience: ownName };
+  const outside: JWTVerifyOptions = {
+    ...always,
     ...(rules.issuer === undefined ? {} : { issuer: rules.issuer }),
     ...(rules.audience === undefined ? {} : { audience: rules.audience }),
   };
+  const check = async (verify: Verify, token: string, rule: JWTVerifyOptions): Promise<JWTPayload> => {
+    try {
+      return (await verify(token, { ...rule, currentDate: new Date(deps.clock.now()) })).payload;
+    } catch (error) {
+      throw error instanceof AppError ? error : refuse(refusalOf(error), error);
+    }
+  };
+
+  /** Own tokens that were good: the same one comes with every request, and to check it costs more than most of those. */
+  const good = new Lru<string, UserActor>(goodTokensMax);
 
   return {
     verify: async (token) => {
-      const algorithm = algorithmOf(token);
-      const verify = algorithm === secretAlgorithm ? bySecret : byKeySet;
+      const known = good.get(token);
+      if (known !== undefined && deps.clock.now() < known.expiresAt) return known;
+      const { algorithm, issuer } = glance(token);
+      const verify = algorithm === ownAlgorithm ? bySecret : byKeySet;
       if (verify === undefined) throw refuse("The token's algorithm is not accepted here");
-      let claims: JWTPayload;
-      try {
-        ({ payload: claims } = await verify(token, { ...common, currentDate: new Date(deps.clock.now()) }));
-      } catch (error) {
-        throw error instanceof AppError ? error : refuse(refusalOf(error), error);
+      if (algorithm === ownAlgorithm && issuer === ownName) {
+        const actor = actorOfOwn(await check(verify, token, own));
+        good.set(token, actor);
+        return actor;
       }
-      return actorOfClaims(claims);
+      const claims = await check(verify, token, outside);
+      return actorOfOutside(claims, await deps.personOf(identityOf(claims)));
     },
   };
 }
@@ -87,7 +120,7 @@ function verifyBySecret(secret: string): Verify {
   let key: Promise<CryptoKey> | undefined;
   return async (token, options) => {
     key ??= crypto.subtle.importKey("raw", bytes, { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
-    return jwtVerify(token, await key, { ...options, algorithms: [secretAlgorithm] });
+    return jwtVerify(token, await key, { ...options, algorithms: [ownAlgorithm] });
   };
 }
 
@@ -120,37 +153,12 @@ async function verifyByAny(
   throw new errors.JWSSignatureVerificationFailed();
 }
 
-function algorithmOf(token: string): string | undefined {
+/** What decides how the token is judged. Nothing of it is verified yet. */
+function glance(token: string): { readonly algorithm: string | undefined; readonly issuer: unknown } {
   if (token.length > tokenLengthMax) throw refuse("The token is too long");
   try {
-    return decodeProtectedHeader(token).alg;
+    return { algorithm: decodeProtectedHeader(token).alg, issuer: decodeJwt(token).iss };
   } catch (error) {
     throw refuse(notAToken, error);
   }
-}
-
-const notAToken = "The credential is neither an API key nor a JWT";
-
-function refuse(detail: string, cause?: unknown): AppError {
-  return new AppError("unauthorized", cause === undefined ? { detail } : { detail, cause });
-}
-
-/** Says what is wrong with a token, never what would be right: expected issuers and key ids stay inside. */
-function refusalOf(error: unknown): string {
-  if (error instanceof errors.JWTExpired) return "The token has expired";
-  if (error instanceof errors.JWSSignatureVerificationFailed) return "The token's signature does not match";
-  if (error instanceof errors.JWKSNoMatchingKey)
-    return "The token is signed by a key that its issuer does not publish";
-  if (error instanceof errors.JOSEAlgNotAllowed) return "The token's algorithm is not accepted here";
-  if (error instanceof errors.JWTClaimValidationFailed) return claimRefusalOf(error);
-  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return notAToken;
-  return "The token cannot be verified";
-}
-
-function claimRefusalOf({ claim, reason }: errors.JWTClaimValidationFailed): string {
-  if (reason === "missing") return `The token lacks the claim "${claim}"`;
-  if (claim === "nbf") return "The token is not valid yet";
-  if (claim === "iss") return "The token comes from another issuer";
-  if (claim === "aud") return "The token is meant for another audience";
-  return `The token's claim "${claim}" is not valid`;
 }

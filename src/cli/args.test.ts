@@ -50,13 +50,19 @@ test("an unknown verb names the nearest one", () => {
   refuses("kye", /Did you mean "key"\?/);
   refuses("dead foo", /no verb "dead foo"\. After "dead" comes one of: list, show, retry, drop\.$/);
   refuses("dead lits", /Did you mean "dead list"\?/);
-  refuses("frobnicate", /no verb "frobnicate"\. There are: serve, migrate, key, source, dead, .*help\.$/);
+  refuses(
+    "frobnicate",
+    /no verb "frobnicate"\. There are: serve, migrate, key, source, user, dead, .*help\.$/,
+  );
 });
 
 test("what other programs call it leads to the verb", () => {
   refuses("start", /no verb "start"\. Did you mean "serve"\?/);
   refuses("status", /Did you mean "consumer list"\?/);
-  refuses("list", /Did you mean "key list" or "source list" or "dead list" or "consumer list"\?/);
+  refuses(
+    "list",
+    /Did you mean "key list" or "source list" or "user list" or "dead list" or "consumer list"\?/,
+  );
   refuses("stop", /There are: serve/);
   refuses("constructor", /There are: serve/);
 });

@@ -131,7 +131,7 @@ test(
     };
     assert.match(
       await run(["node"]),
-      /^Tidings needs Node\.js 24 or newer, and this is [\d.]+: run "npm rebuild node[^\n]*\n$/,
+      /^Tidings needs Node\.js 24\.7 or newer, and this is [\d.]+: run "npm rebuild node[^\n]*\n$/,
     );
     // Without development dependencies there is nothing to rebuild.
     assert.match(await run([]), /: run "npm ci --include=dev", which fetches one [^\n]*\n$/);

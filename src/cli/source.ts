@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import type { ApiKey } from "../access/api-keys.ts";
-import { AppError, errorMessage } from "../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
 import { type SourceScheme, sourceSchemes } from "../../protocol/inbox.ts";
 import { limits } from "../../protocol/limits.ts";
+import { readSecretFile } from "./secret-file.ts";
 import { moment } from "./table.ts";
 import { UsageError, type Verb, type VerbArgs, countOf, jsonOption, program, wordOf } from "./verb.ts";
 
@@ -27,7 +27,7 @@ export const sourceCreate: Verb = {
   run: async ({ openBackstage, terminal }, args) => {
     const scheme = wordOf(args.text("scheme") ?? "api_key", "--scheme", sourceSchemes);
     const file = args.text("secret-file");
-    const given = file === undefined ? undefined : await readSecret(file);
+    const given = file === undefined ? undefined : await readSecretFile(file, "secret-file");
     await using backstage = await openBackstage();
     const { source, secret } = await backstage.sources.create({
       name: args.argument("NAME"),
@@ -132,15 +132,3 @@ export const sourceRemove: Verb = {
     terminal.print(`Source "${name}" is removed.`);
   },
 };
-
-/** On the command line itself every user of the machine could read the secret. */
-async function readSecret(file: string): Promise<string> {
-  let text: string;
-  try {
-    text = await readFile(file === "-" ? "/dev/stdin" : file, "utf8");
-  } catch (error) {
-    throw new UsageError(`--secret-file cannot be read: ${errorMessage(error)}`);
-  }
-  if (text.trim() === "") throw new UsageError("--secret-file is empty");
-  return text.trim();
-}

@@ -6,6 +6,7 @@ import { keyCreate, keyList, keyRevoke } from "./key.ts";
 import { migrate } from "./migrate.ts";
 import { serve } from "./serve.ts";
 import { sourceCreate, sourceList, sourceRemove, sourceRotate } from "./source.ts";
+import { userCreate, userDisable, userEnable, userList, userPassword, userRole } from "./user.ts";
 import type { Verb } from "./verb.ts";
 import { version } from "./version.ts";
 
@@ -20,6 +21,12 @@ export const verbs: readonly Verb[] = [
   sourceList,
   sourceRotate,
   sourceRemove,
+  userCreate,
+  userList,
+  userRole,
+  userPassword,
+  userDisable,
+  userEnable,
   deadList,
   deadShow,
   deadRetry,

@@ -1,0 +1,317 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Type } from "typebox";
+import { Account, SeedUser, accountChanged, sessionEnded } from "../../protocol/accounts.ts";
+import { entriesOf } from "../../src/access/sessions.fixture.ts";
+import type { Answer } from "../app.ts";
+import { claimsOf, jwtSecret, newcomer, openAccounts, password, signedInOf } from "./accounts.ts";
+import { signToken } from "./inbox.ts";
+
+/** The parts of a problem that a program decides by. */
+function refusal(answer: Answer) {
+  const { status, code, errors = [] } = answer.problem();
+  return [status, code, ...errors.map(({ pointer, code }) => `${pointer} ${code}`)];
+}
+
+test("somebody registers, is who they said, renews, and signs out", async (t) => {
+  const { register, refresh, post, request } = await openAccounts(t);
+  const body = newcomer({ username: "ann", name: "  Ann Smith " });
+  const first = await register(body);
+  assert.deepEqual(
+    [
+      first.token_type,
+      first.expires_in,
+      first.user.username,
+      first.user.email,
+      first.user.name,
+      first.user.role,
+    ],
+    ["Bearer", 900, "ann", "ann@example.com", "Ann Smith", "user"],
+  );
+  const { iss, aud, sub, username, role } = claimsOf(first.access_token);
+  assert.deepEqual(
+    [iss, aud, sub, username, role],
+    ["tidings", "tidings", String(first.user.id), "ann", "user"],
+  );
+  const me = await request("GET", "/api/v1/me", { key: first.access_token });
+  assert.deepEqual(me.as(Account), first.user);
+
+  const renamed = await request("PATCH", "/api/v1/me", { key: first.access_token, json: { name: "Ann" } });
+  assert.equal((renamed.as(Account) as { name: string }).name, "Ann");
+  const second = signedInOf(await refresh(first.refresh_token));
+  assert.equal(second.user.name, "Ann");
+  assert.equal(claimsOf(second.access_token)["sid"], claimsOf(first.access_token)["sid"]);
+  assert.equal(signedInOf(await refresh(first.refresh_token)).refresh_token, second.refresh_token);
+
+  const logout = { refresh_token: second.refresh_token };
+  assert.equal((await post("/api/v1/auth/logout", logout)).status, 204);
+  assert.equal((await post("/api/v1/auth/logout", logout)).status, 204, "again, for it is so");
+  assert.deepEqual(refusal(await refresh(second.refresh_token)), [401, "unauthorized"]);
+});
+
+test("each bad field of a registration has its own error, and what is taken is named", async (t) => {
+  const { post, register } = await openAccounts(t);
+  await register({ username: "ann", email: "ann@example.com" });
+  const answer = (parts: object) => post("/api/v1/auth/register", { ...newcomer(), ...parts });
+  const taken = (await answer({ username: "ann", email: "ANN@example.com" })).problem();
+  assert.deepEqual(
+    [taken.status, taken.code, taken.errors?.map(({ pointer, code }) => [pointer, code])],
+    [
+      409,
+      "conflict",
+      [
+        ["/username", "taken"],
+        ["/email", "taken"],
+      ],
+    ],
+  );
+  assert.deepEqual(refusal(await answer({ email: "Ann@Example.com" })), [409, "conflict", "/email taken"]);
+  for (const [field, values] of Object.entries({
+    username: ["Ann", "a", "-ann", "a".repeat(33), "ann smith", "аня", 7, null],
+    email: ["ann", "@", "a@", "ann smith@example.com", "a@b\u0000", "a@\ud800", `${"x".repeat(251)}@b.c`],
+    name: ["", " ", "x".repeat(65), "a\nb", "a\u0000b", "\ud800"],
+    password: ["1234567", "x".repeat(257), 12_345_678],
+    role: ["admin"],
+  })) {
+    for (const value of values) {
+      const problem = (await answer({ [field]: value })).problem();
+      const pointers = problem.errors?.map(({ pointer }) => pointer);
+      assert.deepEqual([problem.status, pointers], [400, [`/${field}`]], JSON.stringify([field, value]));
+    }
+  }
+});
+
+test("of many who register one name at once, one gets it", async (t) => {
+  const { post } = await openAccounts(t);
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      post("/api/v1/auth/register", newcomer({ username: "ann", email: `ann-${i}@example.com` })),
+    ),
+  );
+  assert.equal(answers.filter(({ status }) => status === 201).length, 1);
+  assert.equal(answers.filter(({ status }) => status === 409).length, 19);
+});
+
+test("people sign in by username or e-mail address, however they write it, and only by their own password", async (t) => {
+  const { register, login, post, admin } = await openAccounts(t);
+  const { user } = await register({ username: "ann" });
+  for (const name of ["ann", " Ann ", "ANN@example.COM"]) {
+    assert.deepEqual(signedInOf(await login(name, password)).user, user, name);
+  }
+  await post("/api/v1/users", { username: "without", email: "without@example.com" }, admin);
+  const answers = await Promise.all(
+    ["ann", "nobody", "nobody@example.com", "without", "a\u001eb"].map((name) => login(name, `${password}!`)),
+  );
+  const problems = answers.map((answer) => ({ ...answer.problem(), request_id: undefined }));
+  assert.deepEqual(new Set(problems.map((problem) => JSON.stringify(problem))).size, 1);
+  assert.deepEqual([problems[0]?.status, problems[0]?.detail], [401, "The name or the password is wrong"]);
+  assert.deepEqual(refusal(await login("a\u0000b", password)), [400, "invalid_body", "/login text"]);
+});
+
+test("five wrong passwords for a name, then 429 with the time to wait; a right one costs nothing", async (t) => {
+  const { register, login } = await openAccounts(t);
+  await register({ username: "ann" });
+  for (let i = 0; i < 8; i++) assert.equal((await login("ann", password)).status, 200);
+  for (let i = 0; i < 5; i++) assert.equal((await login("ann", "wrong")).status, 401);
+  const limited = await login("Ann", password);
+  assert.deepEqual(refusal(limited), [429, "rate_limited"]);
+  const retryAfter = Number(limited.headers.get("retry-after"));
+  assert.ok(retryAfter >= 1 && retryAfter <= 12, String(retryAfter));
+  assert.equal((await login("bob", "wrong")).status, 401, "another name goes on");
+});
+
+test("twenty wrong passwords from one address, then 429 for whatever name", async (t) => {
+  const { register, login } = await openAccounts(t);
+  await register({ username: "ann" });
+  const codes = await Promise.all(
+    Array.from({ length: 30 }, async (_, i) => (await login(`nobody-${i}`, "wrong")).status),
+  );
+  assert.equal(codes.filter((code) => code === 401).length, 20);
+  assert.equal(codes.filter((code) => code === 429).length, 10);
+  const limited = await login("ann", password);
+  assert.match(limited.problem().detail ?? "", /from this address/);
+});
+
+test("another password ends all other sign-ins, and what the person is connected with learns of it", async (t) => {
+  const { app, register, login, refresh, request } = await openAccounts(t);
+  const here = await register({ username: "ann" });
+  const there = signedInOf(await login("ann", password));
+  const change = (old: string, key = here.access_token) =>
+    request("PUT", "/api/v1/me/password", { key, json: { old_password: old, new_password: "another one" } });
+  assert.deepEqual(refusal(await change("wrong")), [403, "forbidden"]);
+  assert.equal((await change(password)).status, 204);
+  assert.deepEqual(refusal(await refresh(there.refresh_token)), [401, "unauthorized"]);
+  signedInOf(await refresh(here.refresh_token));
+  assert.equal((await login("ann", password)).status, 401);
+  assert.equal((await login("ann", "another one")).status, 200);
+  const entries = await entriesOf(app.deps.eventlog, `user/${here.user.id}`);
+  assert.deepEqual(
+    entries.map(({ type, actor, data }) => [type, actor, JSON.parse(data) as unknown]),
+    [
+      [
+        sessionEnded,
+        `user:${here.user.id}`,
+        { session_id: claimsOf(there.access_token)["sid"], reason: "password" },
+      ],
+    ],
+  );
+  const outside = signToken(jwtSecret, { sub: "elsewhere" });
+  assert.match((await change(password, outside)).problem().detail ?? "", /no password here/);
+});
+
+test("guessing the old password is slowed like guessing a sign-in", async (t) => {
+  const { register, request } = await openAccounts(t);
+  const { access_token: key } = await register();
+  const json = { old_password: "wrong", new_password: "another one" };
+  const change = () => request("PUT", "/api/v1/me/password", { key, json });
+  for (let i = 0; i < 5; i++) assert.equal((await change()).status, 403);
+  assert.equal((await change()).status, 429);
+});
+
+test("a disabled person gets in by nothing, and again when enabled", async (t) => {
+  const { app, admin, register, login, refresh, post, request } = await openAccounts(t);
+  const { user, ...signedIn } = await register({ username: "ann" });
+  const outside = signToken(jwtSecret, { sub: "somebody", iss: "https://id.example" });
+  const stranger = (await request("GET", "/api/v1/me", { key: outside })).as(Account) as { id: number };
+  for (const id of [user.id, stranger.id]) {
+    assert.equal((await post(`/api/v1/users/${id}/disable`, undefined, admin)).status, 204);
+    assert.equal((await post(`/api/v1/users/${id}/disable`, undefined, admin)).status, 204);
+  }
+  assert.deepEqual(refusal(await refresh(signedIn.refresh_token)), [401, "unauthorized"]);
+  assert.deepEqual(refusal(await login("ann", password)), [403, "forbidden"]);
+  assert.deepEqual(refusal(await login("ann", "wrong")), [401, "unauthorized"]);
+  assert.deepEqual(refusal(await request("GET", "/api/v1/me", { key: outside })), [403, "forbidden"]);
+  for (const id of [user.id, stranger.id]) {
+    const [ended] = await entriesOf(app.deps.eventlog, `user/${id}`);
+    assert.deepEqual([ended?.type, ended?.data], [sessionEnded, '{"reason":"disabled"}']);
+    assert.equal((await post(`/api/v1/users/${id}/enable`, undefined, admin)).status, 204);
+  }
+  assert.equal((await login("ann", password)).status, 200);
+  assert.equal((await request("GET", "/api/v1/me", { key: outside })).status, 200);
+  assert.deepEqual(refusal(await post("/api/v1/users/999999/disable", undefined, admin)), [404, "not_found"]);
+  assert.deepEqual(refusal(await post("/api/v1/users/999999/enable", undefined, admin)), [404, "not_found"]);
+});
+
+test("people are listed and made as the seed shows, in pages", async (t) => {
+  const { admin, register, key, post, request } = await openAccounts(t);
+  const manager = await key(["users:manage"]);
+  const made = await post("/api/v1/users", { username: "newuser", email: "user@example.com" }, manager);
+  assert.equal(made.status, 201);
+  const { id } = made.as(SeedUser) as { id: number };
+  assert.deepEqual(JSON.parse(made.text), { id, username: "newuser", email: "user@example.com" });
+  const { user, access_token: token } = await register({ username: "ann" });
+  const list = async (query = "", credential = token) => {
+    const answer = await request("GET", `/api/v1/users${query}`, { key: credential });
+    assert.equal(answer.status, 200, answer.text);
+    return answer.as(Type.Array(SeedUser));
+  };
+  const all = [
+    { id, username: "newuser", email: "user@example.com" },
+    { id: user.id, username: "ann", email: "ann@example.com" },
+  ];
+  for (const credential of [token, manager, admin]) assert.deepEqual(await list("", credential), all);
+  assert.deepEqual(await list("?limit=1"), [all[0]]);
+  assert.deepEqual(await list(`?after=${id}`), [all[1]]);
+  assert.deepEqual(await list(`?after=${user.id}`), []);
+  for (const query of ["?limit=0", "?limit=201", "?after=-1", "?offset=1"]) {
+    const answer = await request("GET", `/api/v1/users${query}`, { key: token });
+    assert.deepEqual([answer.status, answer.problem().code], [400, "invalid_query"], query);
+  }
+  const twice = await post("/api/v1/users", { username: "newuser", email: "user@example.com" }, admin);
+  assert.deepEqual(refusal(twice), [409, "conflict", "/username taken", "/email taken"]);
+  const another = { username: "another", email: "another@example.com" };
+  assert.equal((await post("/api/v1/users", another, token)).status, 403, "not for everybody");
+  const boss = signToken(jwtSecret, { sub: "boss", role: "admin" });
+  assert.equal((await post("/api/v1/users", another, boss)).status, 201, "but for admin people");
+});
+
+test("an API key is nobody in particular", async (t) => {
+  const { admin, key, request } = await openAccounts(t);
+  for (const credential of [admin, await key(["users:manage"])]) {
+    assert.deepEqual(refusal(await request("GET", "/api/v1/me", { key: credential })), [403, "forbidden"]);
+  }
+  const list = await request("GET", "/api/v1/users", { key: await key(["inbox:read"]) });
+  assert.deepEqual(refusal(list), [403, "forbidden"]);
+});
+
+test("another name is told to the person's devices as it now is", async (t) => {
+  const { app, register, request } = await openAccounts(t);
+  const { user, access_token: key } = await register();
+  const changed = await request("PATCH", "/api/v1/me", { key, json: { name: " Анна " } });
+  const [entry] = await entriesOf(app.deps.eventlog, `user/${user.id}`);
+  assert.equal(entry?.type, accountChanged);
+  assert.deepEqual(JSON.parse(entry?.data ?? ""), { account: changed.as(Account) });
+  assert.equal((changed.as(Account) as { name: string }).name, "Анна");
+});
+
+test("somebody from another issuer is one person, whatever token they come with", async (t) => {
+  const { request } = await openAccounts(t);
+  const me = async (claims: object) => {
+    const key = signToken(jwtSecret, { iss: "https://id.example", sub: "u-1", ...claims });
+    return (await request("GET", "/api/v1/me", { key })).as(Account) as {
+      id: number;
+      name: string;
+      role: string;
+    };
+  };
+  const first = await me({ preferred_username: "Ann", name: "Ann S." });
+  assert.deepEqual(await me({ preferred_username: "other", role: "admin" }), first);
+  assert.deepEqual([first.name, first.role], ["Ann S.", "user"]);
+  assert.notEqual((await me({ sub: "u-2" })).id, first.id);
+});
+
+test("where registration is closed nobody registers, and people are still made and sign in", async (t) => {
+  const { post, login, admin } = await openAccounts(t, { REGISTRATION: "off" });
+  const closed = await post("/api/v1/auth/register", newcomer());
+  assert.match(closed.problem().detail ?? "", /registration is closed/);
+  assert.equal(closed.status, 403);
+  await post("/api/v1/users", newcomer({ username: "ann" }), admin);
+  assert.equal((await login("ann", password)).status, 200);
+});
+
+test("a server that only trusts another issuer sends people there", async (t) => {
+  const { app, post, admin } = await openAccounts(t, {
+    JWT_SECRET: "",
+    JWT_JWKS_URL: "http://127.0.0.1:1/keys",
+    JWT_ISSUER: "https://id.example",
+    JWT_AUDIENCE: "tidings",
+  });
+  await post("/api/v1/users", newcomer({ username: "ann" }), admin);
+  for (const [path, json] of [
+    ["register", newcomer()],
+    ["login", { login: "ann", password }],
+    ["refresh", { refresh_token: "tdr_x" }],
+    ["logout", { refresh_token: "tdr_x" }],
+  ] as const) {
+    const answer = await post(`/api/v1/auth/${path}`, json);
+    assert.deepEqual(refusal(answer), [403, "forbidden"], path);
+    assert.match(answer.problem().detail ?? "", /sign in at the issuer of their tokens/);
+  }
+  const { rowCount } = await app.deps.db.query("select from account_user");
+  assert.equal(rowCount, 1);
+});
+
+test("one registration more than an address may make is 429", async (t) => {
+  const { post, register } = await openAccounts(t, { RATE_LIMIT_REGISTER: "0.01/3" });
+  for (let i = 0; i < 3; i++) await register();
+  const limited = await post("/api/v1/auth/register", newcomer());
+  assert.deepEqual(refusal(limited), [429, "rate_limited"]);
+  assert.ok(Number(limited.headers.get("retry-after")) > 90);
+});
+
+test("wrong credentials beyond the rate of an address are 429 without a look-up, and good ones go on", async (t) => {
+  const { admin, request, register } = await openAccounts(t, { RATE_LIMIT_REFUSED: "0.01/5" });
+  const { access_token: token } = await register();
+  const list = (key: string) => request("GET", "/api/v1/users", { key });
+  assert.equal((await list(admin)).status, 200);
+  const statuses = await Promise.all(
+    Array.from({ length: 50 }, async (_, i) => (await list(`tdk_${String(i).padStart(43, "x")}`)).status),
+  );
+  assert.equal(statuses.filter((status) => status === 401).length, 5);
+  assert.equal(statuses.filter((status) => status === 429).length, 45);
+  assert.equal((await list("nonsense")).status, 429);
+  for (let i = 0; i < 5; i++) {
+    assert.equal((await list(admin)).status, 200);
+    assert.equal((await list(token)).status, 200);
+  }
+});
