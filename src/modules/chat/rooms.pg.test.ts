@@ -1,0 +1,339 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type NewRoom, generalRoomId, generalRoomName } from "../../../protocol/chat.ts";
+import { limits } from "../../../protocol/limits.ts";
+import { topics } from "../../../protocol/topics.ts";
+import type { UserActor } from "../../access/actor.ts";
+import { parseData } from "../../eventlog/eventlog.ts";
+import { addToRoom, changeRole, removeFromRoom } from "./change-members.ts";
+import { manager, openChat } from "./chat.fixture.ts";
+import { createRoom } from "./create-room.ts";
+import { joinRoom, leaveRoom } from "./join-room.ts";
+import { openDirect } from "./open-direct.ts";
+import { listMembers, listMyRooms, listPublicRooms, showRoom } from "./queries.ts";
+import { renameRoom } from "./rename-room.ts";
+
+const chat = await openChat();
+const { db } = chat;
+let people = 0;
+const someone = (): Promise<UserActor> => chat.person(`someone-${++people}`);
+const code = (expected: string) => ({ code: expected });
+
+/** A room of an owner, a moderator and two members. */
+async function openRoom(kind: "public" | "private" = "private") {
+  const [owner, moderator, member, other] = [
+    await someone(),
+    await someone(),
+    await someone(),
+    await someone(),
+  ];
+  const member_ids = [moderator.id, member.id, other.id];
+  const { id: roomId } = await createRoom(chat, owner, { kind, name: "the room", member_ids });
+  await changeRole(chat, owner, { roomId, userId: moderator.id, role: "moderator" });
+  return { roomId, owner, moderator, member, other };
+}
+
+async function rolesIn(roomId: number): Promise<Readonly<Record<string, string>>> {
+  const { members } = await listMembers(db, manager, { roomId, limit: limits.pageRows });
+  return Object.fromEntries(members.map(({ user_id, role }) => [user_id, role]));
+}
+
+/** Types of the entries of a topic. */
+async function heard(topic: string): Promise<readonly string[]> {
+  return (await chat.entries(topic)).map(({ type }) => type);
+}
+
+test("the room general is there from the migration on: public, the first one, and nobody's", async () => {
+  const { room, mine } = await showRoom(db, await someone(), generalRoomId);
+  assert.deepEqual([room.id, room.kind, room.name, mine], [generalRoomId, "public", generalRoomName, null]);
+});
+
+test("who makes a room owns it, those who are named are members, and each of them hears of it", async () => {
+  const [owner, guest] = [await someone(), await someone()];
+  const room = await createRoom(chat, owner, {
+    kind: "private",
+    name: "  plans ",
+    member_ids: [guest.id, owner.id, guest.id],
+  });
+  assert.equal(room.name, "plans");
+  assert.deepEqual(await rolesIn(room.id), { [owner.id]: "owner", [guest.id]: "member" });
+  assert.deepEqual(await heard(topics.room(room.id)), ["room.changed", "member.added", "member.added"]);
+  for (const person of [owner, guest]) {
+    const { mine } = await showRoom(db, person, room.id);
+    const [entry] = await chat.entries(topics.user(person.id));
+    assert.equal(entry?.type, "room.joined");
+    assert.deepEqual(parseData(entry), { my_room: mine });
+  }
+});
+
+test("a room with somebody whom there is not is not made, and the answer names the place", async () => {
+  const owner = await someone();
+  const gone = await someone();
+  await db.query("update account_user set disabled_at = now() where id = $1", [gone.id]);
+  for (const id of [999_999_999, gone.id]) {
+    const wish: NewRoom = { kind: "public", name: "of nobody", member_ids: [(await someone()).id, id] };
+    await assert.rejects(
+      createRoom(chat, owner, wish),
+      (error: { code: string; details: { fields: { pointer: string }[] } }) => {
+        assert.equal(error.code, "not_found");
+        assert.equal(error.details.fields[0]?.pointer, "/member_ids/1");
+        return true;
+      },
+    );
+  }
+  const { rowCount } = await db.query("select from chat_room where name = 'of nobody'");
+  assert.equal(rowCount, 0);
+});
+
+test("a program makes a room that nobody owns, and appoints an owner", async () => {
+  const guest = await someone();
+  const { id: roomId } = await createRoom(chat, manager, {
+    kind: "private",
+    name: "bot",
+    member_ids: [guest.id],
+  });
+  assert.deepEqual(await rolesIn(roomId), { [guest.id]: "member" });
+  await changeRole(chat, manager, { roomId, userId: guest.id, role: "owner" });
+  assert.deepEqual(await rolesIn(roomId), { [guest.id]: "owner" });
+});
+
+test("two people have one direct room, whoever asks, however many ask at once", async () => {
+  const [a, b] = [await someone(), await someone()];
+  const opened = await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      i % 2 === 0 ? openDirect(chat, a, b.id) : openDirect(chat, b, a.id),
+    ),
+  );
+  assert.equal(new Set(opened.map(({ myRoom }) => myRoom.room.id)).size, 1);
+  assert.equal(opened.filter(({ created }) => created).length, 1);
+  const [first, second] = opened;
+  assert.deepEqual(first?.myRoom.peer, { user_id: b.id, username: b.username });
+  assert.deepEqual(second?.myRoom.peer, { user_id: a.id, username: a.username });
+  const roomId = first?.myRoom.room.id ?? 0;
+  assert.deepEqual(await heard(topics.room(roomId)), ["room.changed", "member.added", "member.added"]);
+  const { rows } = await db.query<{ members: number }>("select members from chat_room where id = $1", [
+    roomId,
+  ]);
+  assert.equal(rows[0]?.members, 2);
+});
+
+test("a direct room stays as it is: no name, no third one, nobody leaves", async () => {
+  const [a, b, c] = [await someone(), await someone(), await someone()];
+  const roomId = (await openDirect(chat, a, b.id)).myRoom.room.id;
+  await assert.rejects(renameRoom(chat, a, { roomId, name: "us" }), code("conflict"));
+  await assert.rejects(addToRoom(chat, a, { roomId, userIds: [c.id] }), code("conflict"));
+  await assert.rejects(removeFromRoom(chat, a, { roomId, userId: b.id }), code("conflict"));
+  await assert.rejects(changeRole(chat, a, { roomId, userId: a.id, role: "owner" }), code("conflict"));
+  await assert.rejects(leaveRoom(chat, a, roomId), code("conflict"));
+  await assert.rejects(openDirect(chat, a, a.id), code("invalid_body"));
+  await assert.rejects(openDirect(chat, a, 999_999_999), code("not_found"));
+});
+
+test("to who is not a member a private room is not there, whatever they try", async () => {
+  const { roomId, member } = await openRoom("private");
+  const stranger = await someone();
+  const attempts = [
+    () => showRoom(db, stranger, roomId),
+    () => listMembers(db, stranger, { roomId }),
+    () => joinRoom(chat, stranger, roomId),
+    () => leaveRoom(chat, stranger, roomId),
+    () => renameRoom(chat, stranger, { roomId, name: "mine" }),
+    () => addToRoom(chat, stranger, { roomId, userIds: [stranger.id] }),
+    () => removeFromRoom(chat, stranger, { roomId, userId: member.id }),
+    () => changeRole(chat, stranger, { roomId, userId: stranger.id, role: "owner" }),
+    () => showRoom(db, stranger, 999_999_999),
+  ];
+  for (const attempt of attempts) await assert.rejects(attempt(), code("not_found"));
+});
+
+test("a public room can be seen by everybody who is signed in, joined and left", async () => {
+  const { roomId } = await openRoom("public");
+  const guest = await someone();
+  assert.equal((await showRoom(db, guest, roomId)).mine, null);
+  const joined = await joinRoom(chat, guest, roomId);
+  assert.deepEqual([joined.role, joined.unread], ["member", 0]);
+  assert.deepEqual(await joinRoom(chat, guest, roomId), joined, "joining again changes nothing");
+  await leaveRoom(chat, guest, roomId);
+  assert.equal((await showRoom(db, guest, roomId)).mine, null);
+  await assert.rejects(leaveRoom(chat, guest, roomId), code("not_found"));
+  assert.deepEqual(await heard(topics.user(guest.id)), ["room.joined", "room.left"]);
+  assert.deepEqual((await heard(topics.room(roomId))).slice(-2), ["member.added", "member.removed"]);
+});
+
+test("only an owner renames, and the name that it has already is no news", async () => {
+  const { roomId, owner, moderator, member } = await openRoom();
+  for (const person of [moderator, member])
+    await assert.rejects(renameRoom(chat, person, { roomId, name: "new" }), code("forbidden"));
+  assert.equal((await renameRoom(chat, owner, { roomId, name: " new " })).name, "new");
+  const before = await heard(topics.room(roomId));
+  assert.equal(before.at(-1), "room.changed");
+  await renameRoom(chat, owner, { roomId, name: "new" });
+  assert.deepEqual(await heard(topics.room(roomId)), before);
+  await assert.rejects(renameRoom(chat, manager, { roomId: generalRoomId, name: "x" }), code("conflict"));
+});
+
+test("moderators and owners add members; who is one already stays what they are", async () => {
+  const { roomId, owner, moderator, member } = await openRoom();
+  const [a, b] = [await someone(), await someone()];
+  await assert.rejects(addToRoom(chat, member, { roomId, userIds: [a.id] }), code("forbidden"));
+  const added = await addToRoom(chat, moderator, { roomId, userIds: [a.id, owner.id, a.id] });
+  assert.deepEqual(
+    added.map(({ user_id, role }) => [user_id, role]),
+    [
+      [a.id, "member"],
+      [owner.id, "owner"],
+    ],
+  );
+  await addToRoom(chat, manager, { roomId, userIds: [b.id] });
+  await assert.rejects(addToRoom(chat, owner, { roomId, userIds: [999_999_999] }), code("not_found"));
+});
+
+test("nobody removes or changes who is as high as themselves or higher", async () => {
+  const { roomId, owner, moderator, member, other } = await openRoom();
+  const second = await someone();
+  await addToRoom(chat, owner, { roomId, userIds: [second.id] });
+  await changeRole(chat, owner, { roomId, userId: second.id, role: "owner" });
+  const forbidden = [
+    () => removeFromRoom(chat, member, { roomId, userId: other.id }),
+    () => removeFromRoom(chat, moderator, { roomId, userId: owner.id }),
+    () => removeFromRoom(chat, owner, { roomId, userId: second.id }),
+    () => changeRole(chat, member, { roomId, userId: member.id, role: "moderator" }),
+    () => changeRole(chat, moderator, { roomId, userId: member.id, role: "moderator" }),
+    () => changeRole(chat, owner, { roomId, userId: second.id, role: "member" }),
+  ];
+  for (const attempt of forbidden) await assert.rejects(attempt(), code("forbidden"));
+  await removeFromRoom(chat, moderator, { roomId, userId: other.id });
+  await removeFromRoom(chat, owner, { roomId, userId: moderator.id });
+  await removeFromRoom(chat, manager, { roomId, userId: second.id });
+  assert.deepEqual(await rolesIn(roomId), { [owner.id]: "owner", [member.id]: "member" });
+  await assert.rejects(removeFromRoom(chat, owner, { roomId, userId: other.id }), code("not_found"));
+  await assert.rejects(removeFromRoom(chat, owner, { roomId, userId: owner.id }), code("conflict"));
+});
+
+test("the last owner hands over before they leave or step down, unless they are alone", async () => {
+  const { roomId, owner, moderator, member, other } = await openRoom();
+  const stepDown = () => changeRole(chat, owner, { roomId, userId: owner.id, role: "member" });
+  await assert.rejects(leaveRoom(chat, owner, roomId), code("conflict"));
+  await assert.rejects(stepDown(), code("conflict"));
+  await assert.rejects(removeFromRoom(chat, manager, { roomId, userId: owner.id }), code("conflict"));
+  await changeRole(chat, owner, { roomId, userId: member.id, role: "owner" });
+  assert.equal((await stepDown()).role, "member");
+  await leaveRoom(chat, owner, roomId);
+  for (const person of [moderator, other]) await leaveRoom(chat, person, roomId);
+  await assert.rejects(
+    changeRole(chat, member, { roomId, userId: member.id, role: "member" }),
+    code("conflict"),
+  );
+  await leaveRoom(chat, member, roomId);
+  assert.deepEqual(await rolesIn(roomId), {});
+});
+
+test("two owners who leave at the same time do not leave the others without one", async () => {
+  for (let round = 0; round < 5; round++) {
+    const { roomId, owner, moderator } = await openRoom();
+    await changeRole(chat, owner, { roomId, userId: moderator.id, role: "owner" });
+    const left = await Promise.allSettled([
+      leaveRoom(chat, owner, roomId),
+      leaveRoom(chat, moderator, roomId),
+    ]);
+    assert.deepEqual(left.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+    assert.equal(Object.values(await rolesIn(roomId)).filter((role) => role === "owner").length, 1);
+  }
+});
+
+test("looking at one's rooms makes one a member of general; nobody leaves it or is removed", async () => {
+  const person = await someone();
+  const { rooms } = await listMyRooms(chat, person, {});
+  assert.deepEqual(
+    rooms.map(({ room, role, unread }) => [room.id, role, unread]),
+    [[generalRoomId, "member", 0]],
+  );
+  assert.deepEqual(await heard(topics.user(person.id)), ["room.joined"]);
+  await listMyRooms(chat, person, {});
+  assert.deepEqual(await heard(topics.user(person.id)), ["room.joined"]);
+  await assert.rejects(leaveRoom(chat, person, generalRoomId), code("conflict"));
+  await assert.rejects(
+    removeFromRoom(chat, manager, { roomId: generalRoomId, userId: person.id }),
+    code("conflict"),
+  );
+});
+
+test("pages of rooms, of public rooms and of members hold each of them once; other lists' cursors are refused", async () => {
+  const person = await someone();
+  const ids = [generalRoomId];
+  for (let i = 0; i < 7; i++)
+    ids.push(
+      (await createRoom(chat, person, { kind: i % 2 === 0 ? "public" : "private", name: `page ${i}` })).id,
+    );
+  const read = async (
+    page: (query: {
+      limit: number;
+      cursor?: string;
+    }) => Promise<{ items: readonly number[]; next: string | null }>,
+  ) => {
+    const found: number[] = [];
+    for (let cursor: string | null | undefined; cursor !== null;) {
+      const { items, next } = await page({ limit: 3, ...(cursor === undefined ? {} : { cursor }) });
+      assert.ok(items.length <= 3);
+      found.push(...items);
+      cursor = next;
+    }
+    return found;
+  };
+  const mine = await read(async (query) => {
+    const { rooms, next_cursor: next } = await listMyRooms(chat, person, query);
+    return { items: rooms.map(({ room }) => room.id), next };
+  });
+  assert.deepEqual(mine, ids);
+  const open = await read(async (query) => {
+    const { rooms, next_cursor: next } = await listPublicRooms(db, query);
+    return { items: rooms.map(({ id }) => id), next };
+  });
+  const { rows } = await db.query<{ id: number }>(
+    "select id from chat_room where kind = 'public' order by id",
+  );
+  assert.deepEqual(
+    open,
+    rows.map(({ id }) => id),
+  );
+  const { roomId, owner, moderator, member, other } = await openRoom();
+  const members = await read(async (query) => {
+    const page = await listMembers(db, owner, { roomId, ...query });
+    return { items: page.members.map(({ user_id }) => user_id), next: page.next_cursor };
+  });
+  assert.deepEqual(
+    members,
+    [owner, moderator, member, other].map(({ id }) => id),
+  );
+  const { next_cursor: cursor } = await listMyRooms(chat, person, { limit: 1 });
+  await assert.rejects(listPublicRooms(db, { cursor: cursor ?? "" }), code("invalid_cursor"));
+});
+
+test("a room takes as many members as the bound says, and not one more", async () => {
+  const { roomId, owner } = await openRoom();
+  const [last, late] = [await someone(), await someone()];
+  await db.query("update chat_room set members = $2 where id = $1", [roomId, limits.roomMembers - 1]);
+  await addToRoom(chat, owner, { roomId, userIds: [last.id] });
+  await assert.rejects(addToRoom(chat, owner, { roomId, userIds: [late.id] }), code("conflict"));
+  assert.equal((await rolesIn(roomId))[late.id], undefined);
+  await db.query("update chat_room set members = $2 where id = $1", [generalRoomId, limits.roomMembers]);
+  await joinRoom(chat, late, generalRoomId);
+});
+
+test("a person is in as many rooms as the bound says, and not in one more, also when two join at once", async () => {
+  const person = await someone();
+  await db.query(
+    `with made as (insert into chat_room (kind, name) select 'public', 'crowd' from generate_series(1, $2::int) returning id)
+     insert into room_member (room_id, user_id, role, joined_at, last_read_seq) select id, $1, 'member', now(), 0 from made`,
+    [person.id, limits.roomsPerUser - 1],
+  );
+  const [first, second] = [await openRoom("public"), await openRoom("public")];
+  const joined = await Promise.allSettled([
+    joinRoom(chat, person, first.roomId),
+    joinRoom(chat, person, second.roomId),
+  ]);
+  assert.deepEqual(joined.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  await assert.rejects(createRoom(chat, person, { kind: "private", name: "one more" }), code("conflict"));
+  await assert.rejects(openDirect(chat, first.owner, person.id), code("conflict"));
+  await joinRoom(chat, person, generalRoomId);
+});

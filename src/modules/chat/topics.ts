@@ -1,0 +1,77 @@
+import { type MemberRemovedData, TypingData, roomEntries, userRoomEntries } from "../../../protocol/chat.ts";
+import type { Actor } from "../../access/actor.ts";
+import { type Membership, type Pair, membersAmong, pairKey } from "../../access/membership.ts";
+import type { Deps, TopicKind } from "../../deps.ts";
+import type { Db } from "../../lib/db.ts";
+import { AppError } from "../../lib/errors.ts";
+import { Batcher } from "./batcher.ts";
+import { noSuchRoom, standing } from "./rights.ts";
+import { type RoomState, findRooms } from "./rooms.ts";
+
+/** Questions that are asked with one statement, and that may wait for theirs. */
+const batchLooksMax = 1_000;
+export const queueLooksMax = 100_000;
+const timeoutMs = 10_000;
+
+type Look = { readonly roomId: number; readonly userId: number | undefined };
+type Found = { readonly room: RoomState | undefined; readonly mine: Membership | undefined };
+
+/**
+ * Looks at rooms for whoever wants to hear them. Thousands come back at once after a restart, so questions that come
+ * while one is under way are asked together. Nothing is remembered: every answer was read after its question.
+ */
+function createLooks(db: Db): (look: Look) => Promise<Found> {
+  const batcher = new Batcher<Look, Found>({
+    lanes: 1,
+    batchItemsMax: batchLooksMax,
+    batchBytesMax: Number.MAX_SAFE_INTEGER,
+    queueItemsMax: queueLooksMax,
+    queueBytesMax: Number.MAX_SAFE_INTEGER,
+    timeoutMs,
+    now: () => performance.now(),
+    what: "subscriptions",
+    work: async (looks) => {
+      const rooms = await findRooms(db, [...new Set(looks.map(({ roomId }) => roomId))]);
+      const pairs = new Map<string, Pair>();
+      for (const { roomId, userId } of looks)
+        if (userId !== undefined) pairs.set(pairKey({ roomId, userId }), { roomId, userId });
+      const members = await membersAmong(db, [...pairs.values()]);
+      return looks.map(({ roomId, userId }) => ({
+        room: rooms.get(roomId),
+        mine: userId === undefined ? undefined : members.get(pairKey({ roomId, userId })),
+      }));
+    },
+  });
+  return (look) => batcher.add(look);
+}
+
+export function chatTopics({ db }: Pick<Deps, "db">): readonly TopicKind[] {
+  const look = createLooks(db);
+  return [
+    {
+      kind: "room",
+      authorize: async (actor, id) => {
+        const roomId = idOf(id);
+        if (roomId === undefined) throw noSuchRoom(0);
+        const userId = actor.kind === "user" ? actor.id : undefined;
+        standing(actor, roomId, await look({ roomId, userId }));
+      },
+      entries: roomEntries,
+      signals: { typing: TypingData },
+      revokes: { "member.removed": (data) => [(data as MemberRemovedData).user_id] },
+    },
+    { kind: "user", authorize: requireThemselves, entries: userRoomEntries },
+  ];
+}
+
+function requireThemselves(actor: Actor, id: string): Promise<void> {
+  if (actor.kind === "user" && String(actor.id) === id) return Promise.resolve();
+  return Promise.reject(
+    new AppError("forbidden", { detail: "this topic is for one person only, not for you" }),
+  );
+}
+
+/** Ids as topics have them. */
+function idOf(text: string): number | undefined {
+  return /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined;
+}
