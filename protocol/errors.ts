@@ -31,6 +31,11 @@ export const errorRules = {
   conflict: { status: 409, title: "The request contradicts what is stored", retry: "no" },
   body_too_large: { status: 413, title: "The body is too large", retry: "no" },
   unsupported_media_type: { status: 415, title: "The content type is not supported", retry: "no" },
+  idempotency_mismatch: {
+    status: 422,
+    title: "This id was used for something else",
+    retry: "no",
+  },
   rate_limited: { status: 429, title: "Too many requests", retry: "later", closeCode: 4108 },
   headers_too_large: { status: 431, title: "The headers are too large", retry: "no" },
   internal: { status: 500, title: "The server made a mistake", retry: "later", closeCode: 4100 },

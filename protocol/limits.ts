@@ -22,4 +22,28 @@ export const limits = {
   nameLength: 64,
   /** Longest time that a source's previous secret or key is good after a rotation, and how long it is unless told. */
   rotationGraceS: 86_400,
+  /** Name of a person, in Unicode code points after trim. */
+  displayNameLength: 64,
+  /** Shortest and longest password, in UTF-16 units. */
+  passwordLengthMin: 8,
+  passwordLength: 256,
+  /** Name of a room, in Unicode code points after trim. */
+  roomNameLength: 80,
+  /** People of one room. */
+  roomMembers: 100_000,
+  /** People that one request may add to a room. */
+  membersPerRequest: 100,
+  /** Rooms that one person may be in. */
+  roomsPerUser: 1_000,
+  /** Edits of one message. */
+  messageEdits: 100,
+  /** Largest frame that a client may send, in bytes. */
+  frameBytes: 65_536,
+  /** Topics that one connection may be subscribed to, and that one frame may name. */
+  topicsPerConnection: 1_000,
+  topicsPerFrame: 500,
+  /** Topics of one event stream: every event's id names a position for each. */
+  topicsPerStream: 20,
+  /** Frames of one connection that may wait for their answer. */
+  requestsInFlight: 64,
 } as const;

@@ -9,4 +9,6 @@ export const topics = {
   room: (roomId: number): string => `room/${roomId}`,
   live: (ownerId: number): string => `live/${ownerId}`,
   user: (userId: number): string => `user/${userId}`,
+  /** Signals only: whether somebody is there. */
+  presence: (userId: number): string => `presence/${userId}`,
 } as const;

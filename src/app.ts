@@ -62,7 +62,7 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
   stack.defer(() => clearInterval(usage));
   const running: RunningRole[] = [];
   // The worker first: what the API accepts from its first request on is worked on.
-  for (const role of (["worker", "api"] as const).filter((name) => deps.config.roles.includes(name))) {
+  for (const role of wantedRoles(deps.config)) {
     onProgress(role === "worker" ? "starting the worker" : "listening");
     const start = await roles[role]();
     const started = await foundation.patiently(() => start(deps, modules.all, signal));
@@ -90,6 +90,11 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function wantedRoles({ roles: names }: Config): readonly (keyof typeof roles)[] {
+  const http = names.includes("api") || names.includes("gateway");
+  return [...(names.includes("worker") ? (["worker"] as const) : []), ...(http ? (["http"] as const) : [])];
 }
 
 /** Finds out how a person gets in; a first start with a database of its own makes a key. */

@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import type { TSchema } from "typebox";
 import type { ErrorCode } from "../protocol/errors.ts";
 import type { Scope } from "../protocol/scopes.ts";
@@ -9,6 +10,7 @@ import type { EventLog } from "./eventlog/eventlog.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Db } from "./lib/db.ts";
 import type { Logger } from "./lib/logger.ts";
+import type { Signals } from "./gateway/signals.ts";
 import type { Metrics } from "./observe/metrics.ts";
 
 /** What the rooms share. Built once in `app.ts`; functions take the `Pick` of it that they need. */
@@ -20,6 +22,7 @@ export type Deps = {
   readonly eventlog: EventLog;
   readonly access: Access;
   readonly metrics: Metrics;
+  readonly signals: Signals;
 };
 
 /** One HTTP request as a module sees it: parsed, validated and, unless the route is open, authenticated. */
@@ -58,6 +61,8 @@ export type RouteResponse = {
   /** JSON text that is sent as it is, for hot paths; wins over `body`. */
   readonly json?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Writes the answer itself, for as long as it likes; `status` and the rest are not used then. */
+  readonly stream?: (response: ServerResponse) => void;
 };
 
 /** One HTTP route as data. `http/` registers it; the permission matrix and OpenAPI are read from it. */
@@ -66,9 +71,11 @@ export type Route = {
   readonly path: string;
   /**
    * The scope an actor needs; `open` for none; `self` when the route authenticates the request itself (webhooks signed
-   * by their sender).
+   * by their sender); `person` for anybody who is signed in, where the handler decides about the rest.
    */
-  readonly scope: Scope | "open" | "self";
+  readonly scope: Scope | "open" | "self" | "person";
+  /** With `person`: the scope by which another program may do it too. Without one, programs may not. */
+  readonly programScope?: Scope;
   readonly summary: string;
   readonly tag: string;
   readonly description?: string;
@@ -103,10 +110,60 @@ export type Timer = {
   run(signal: AbortSignal): Promise<void>;
 };
 
-/** A capability: what it answers, what it consumes from the log, what it does on the clock. */
+/** What comes over a socket, parsed and validated. */
+export type SocketCall<Params = unknown> = {
+  readonly actor: Actor;
+  readonly params: Params;
+  readonly ip: string;
+  readonly requestId: string;
+};
+
+/** One request of the socket as data. The gateway validates it and sends what the handler resolves with. */
+export type SocketMethod = {
+  readonly name: string;
+  readonly summary: string;
+  readonly params: TSchema;
+  readonly answer: TSchema;
+  /** What it refuses with beside what the gateway refuses on its own. */
+  readonly errors?: readonly ErrorCode[];
+  readonly handler: (call: SocketCall) => Promise<unknown>;
+};
+
+/** The topics of one kind, `room/…`: who may read them, and what travels in them. */
+export type TopicKind = {
+  /** What stands before the slash. */
+  readonly kind: string;
+  /** Throws `AppError` `forbidden` or `not_found` for an actor that may not read the topic. `id` follows the slash. */
+  readonly authorize: (actor: Actor, id: string) => Promise<void>;
+  /** Every entry type that clients are sent, with the schema of its data. Entries of other types are not pushed. */
+  readonly entries: Readonly<Record<string, TSchema>>;
+  /** Every signal, with the schema of its data. */
+  readonly signals?: Readonly<Record<string, TSchema>>;
+  /** Entry types after which people may no longer read the topic: their user ids. The entry itself still reaches them. */
+  readonly revokes?: Readonly<Record<string, (data: unknown) => readonly number[]>>;
+};
+
+/** A seed's own way to speak over the socket, for connections that asked for no subprotocol. */
+export type PlainForm = {
+  /** What clients send, and what they hear. For the description; judging what is sent is up to the form. */
+  readonly frames: { readonly sent: TSchema; readonly heard: TSchema };
+  /** What such a connection hears from its first moment. */
+  topics(actor: Actor): Promise<readonly string[]>;
+  /** The text that stands for an entry of this type and data; undefined when it has none. */
+  render(topic: string, type: string, data: unknown): string | undefined;
+  /** Whether a frame is of this form. */
+  accepts(frame: Readonly<Record<string, unknown>>): boolean;
+  /** Does what the frame asks; resolves with what is sent back, if anything. */
+  handle(call: SocketCall<Readonly<Record<string, unknown>>>): Promise<unknown>;
+};
+
+/** A capability: what it answers, what it consumes from the log, what it does on the clock, what it tells sockets. */
 export type Module = {
   readonly name: string;
   readonly routes: readonly Route[];
   readonly consumers: readonly Consumer[];
   readonly timers: readonly Timer[];
+  readonly methods?: readonly SocketMethod[];
+  readonly topics?: readonly TopicKind[];
+  readonly plain?: PlainForm;
 };

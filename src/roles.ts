@@ -1,4 +1,3 @@
-import type { RoleName } from "./config.ts";
 import type { Deps, Module } from "./deps.ts";
 
 /** A role that runs: `stop` finishes what it has begun. */
@@ -16,8 +15,8 @@ type StartRole = (
   signal: AbortSignal | undefined,
 ) => Promise<RunningRole>;
 
-/** What a process can be. Loaded only where it is started. */
-export const roles: Readonly<Record<RoleName, () => Promise<StartRole>>> = {
-  api: async () => (await import("./roles-api.ts")).startApi,
+/** What a process can be, loaded only where it is started. The API and the gateway share one port. */
+export const roles: Readonly<Record<"http" | "worker", () => Promise<StartRole>>> = {
+  http: async () => (await import("./roles-http.ts")).startHttpRoles,
   worker: async () => (await import("./roles-worker.ts")).startWorker,
 };

@@ -17,6 +17,8 @@ export type EventLog = {
   /** P: partitions are numbered 0..P-1. */
   readonly partitions: number;
   readonly capabilities: EventLogCapabilities;
+  /** Changes when the log is restored from a backup: positions of another generation mean nothing. */
+  readonly generation: number;
 
   /**
    * Appends up to `limits.appendEntries` entries and resolves with their positions, in order, when all are durable.

@@ -24,7 +24,7 @@ export type GrowthOptions = {
 
 /**
  * Tells readers that partitions have grown. Own appends: at once, in memory. Other processes: NOTIFY after the
- * commit, never inside it (it would serialise all commits), at most one per 10 ms, and a poll behind it, since a
+ * commit, never inside it (it would serialise all commits), the first at once and then at most one per 10 ms, and a poll behind it, since a
  * notice can be lost. Everything here is a hint; the read from the checkpoint is the truth.
  */
 export class Growth {
@@ -34,6 +34,7 @@ export class Growth {
   readonly #known = new Map<number, number>();
   readonly #unsent = new Map<number, number>();
   #notifyTimer: NodeJS.Timeout | undefined;
+  #noticedAtMs = Number.NEGATIVE_INFINITY;
   #pollTimer: NodeJS.Timeout | undefined;
   #pollMs = pollBusyMs;
   #closed = false;
@@ -77,7 +78,10 @@ export class Growth {
     for (const { partition, head } of growth) {
       this.#unsent.set(partition, Math.max(head, this.#unsent.get(partition) ?? 0));
     }
-    this.#notifyTimer ??= setTimeout(() => void this.#sendNotice(), notifyEveryMs);
+    if (this.#notifyTimer !== undefined) return;
+    const waitMs = this.#noticedAtMs + notifyEveryMs - performance.now();
+    if (waitMs <= 0) void this.#sendNotice();
+    else this.#notifyTimer = setTimeout(() => void this.#sendNotice(), Math.ceil(waitMs));
   }
 
   async close(): Promise<void> {
@@ -97,6 +101,7 @@ export class Growth {
 
   async #sendNotice(): Promise<void> {
     this.#notifyTimer = undefined;
+    this.#noticedAtMs = performance.now();
     const text = [...this.#unsent].map(([partition, head]) => `${partition}:${head}`).join(",");
     this.#unsent.clear();
     try {

@@ -25,6 +25,7 @@ import { noticesOf, partsToRedact, toldOf } from "./redaction.ts";
  * `appendIn` can only publish after the commit). Nothing survives the process.
  */
 export class MemoryEventLog implements EventLog {
+  readonly generation = 1;
   readonly partitions: number;
   readonly capabilities: EventLogCapabilities = { durability: "memory", dedupeWindow: "for ever" };
   readonly #clock: Clock;

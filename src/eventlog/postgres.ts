@@ -16,11 +16,11 @@ import {
   type Redactable,
   batchBytesMax,
 } from "./eventlog.ts";
-import { GroupCommit, type QueuedEntry } from "./group-commit.ts";
+import { GroupCommit } from "./group-commit.ts";
 import { Growth } from "./growth.ts";
 import { partitionOf } from "./murmur2.ts";
 import { formatPosition } from "./position.ts";
-import { appendOnce } from "./postgres-append.ts";
+import { type AppendItem, appendOnce } from "./postgres-append.ts";
 import { KnownLog } from "./postgres-known.ts";
 import { readEntries, tailOffsets } from "./postgres-read.ts";
 import { redactEntries, rememberRedacted } from "./postgres-redact.ts";
@@ -148,6 +148,10 @@ export class PostgresEventLog implements EventLog {
     );
   }
 
+  get generation(): number {
+    return this.#generation;
+  }
+
   async append(entries: readonly NewEntry[]): Promise<readonly Position[]> {
     checkEntries(entries);
     const partitions = entries.map(({ topic }) => this.#partitionOf(topic));
@@ -159,12 +163,12 @@ export class PostgresEventLog implements EventLog {
     checkEntries(entries);
     if (entries.length === 0) return;
     const items = entries.map((entry) => ({ entry, partition: this.#partitionOf(entry.topic) }));
-    const { heads } = await insertEntries(tx, items, {
+    const batch = await insertEntries(tx, items, {
       time: this.#options.clock.now(),
       statement: appendOnce,
       known: this.#known,
     });
-    tx.afterCommit(() => this.#growth.appended(heads));
+    tx.afterCommit(() => this.#inserted(items, batch));
   }
 
   async read(
@@ -256,7 +260,7 @@ export class PostgresEventLog implements EventLog {
     return formatPosition({ generation: this.#generation, partition, offset });
   }
 
-  #inserted(items: readonly QueuedEntry[], batch: InsertedBatch): void {
+  #inserted(items: readonly AppendItem[], batch: InsertedBatch): void {
     const { offsets, heads, inserted, tombstones, time } = batch;
     if (inserted < items.length || tombstones)
       for (const { partition } of heads) this.#recent.clear(partition);
@@ -264,7 +268,7 @@ export class PostgresEventLog implements EventLog {
     this.#growth.appended(heads);
   }
 
-  #remember(items: readonly QueuedEntry[], offsets: readonly number[], time: number): void {
+  #remember(items: readonly AppendItem[], offsets: readonly number[], time: number): void {
     const byPartition = new Map<number, Entry[]>();
     for (const [i, { entry, partition }] of items.entries()) {
       const { id, topic, type, actor, data, trace } = entry;

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { type Actor, hasScope } from "../access/actor.ts";
-import { isDevelopmentKey, requireDevelopmentPlace } from "../access/development.ts";
+import { isDevelopmentKey, placeOfHeaders, requireDevelopmentPlace } from "../access/development.ts";
 import type { Route } from "../deps.ts";
 import { AppError, type ErrorDetails } from "../lib/errors.ts";
 import type { InboundRequest } from "./inbound.ts";
@@ -17,26 +17,33 @@ export function credentialOf({ headers }: Pick<IncomingMessage, "headers">): str
   return apiKey;
 }
 
-/** Refuses an actor that may not use a route of this scope. A `self` route decides for itself. */
-export function requireScope(actor: Actor, scope: Route["scope"]): void {
-  if (scope === "self" || scope === "open" || hasScope(actor, scope)) return;
-  throw new AppError("forbidden", { detail: `the scope ${scope} is needed` });
+/** Who may use a route. */
+export type ScopeRule = {
+  readonly scope: Route["scope"];
+  readonly programScope?: Route["programScope"];
+};
+
+/**
+ * Refuses an actor that may not use a route of this scope. A `self` route decides for itself; a `person` route is for
+ * people, and for programs with its `programScope`.
+ */
+export function requireScope(actor: Actor, { scope, programScope }: ScopeRule): void {
+  if (scope === "self" || scope === "open") return;
+  if (scope !== "person") {
+    if (hasScope(actor, scope)) return;
+    throw new AppError("forbidden", { detail: `the scope ${scope} is needed` });
+  }
+  if (actor.kind === "user" || hasScope(actor, programScope ?? "admin")) return;
+  throw new AppError("forbidden", {
+    detail: programScope === undefined ? "this is for people" : `programs need the scope ${programScope}`,
+  });
 }
 
 /** Refuses the server's own key where it is not good. */
 export function requirePlace(actor: Actor, request: InboundRequest, host: string): void {
   if (!isDevelopmentKey(actor)) return;
   const { address, headers } = request;
-  const forwarded = Object.keys(headers).some((name) => proxyHeader.test(name));
-  requireDevelopmentPlace({ host, address, calledHost: hostNameOf(headers.host), forwarded });
-}
-
-/** Headers that say that a request was passed on. */
-const proxyHeader = /^(?:forwarded|via|x-forwarded-.*|x-real-ip)$/;
-
-/** A Host header without its port. */
-function hostNameOf(host: string | undefined): string | undefined {
-  return host?.replace(/:\d*$/, "");
+  requireDevelopmentPlace({ host, address, ...placeOfHeaders(headers) });
 }
 
 export const credentialMissing: ErrorDetails = {

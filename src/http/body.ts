@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { AppError } from "../lib/errors.ts";
-import { addressKey } from "./address.ts";
+import { addressKey } from "../access/address.ts";
 import type { HttpApp, HttpRequest } from "./app.ts";
 import type { InboundRequest } from "./inbound.ts";
 import { invalidJson, parseSafely } from "./json.ts";

@@ -70,7 +70,7 @@ test("a client that cuts the connection in the middle of its body is counted, an
     routes: [testRoute({ scope: "admin" })],
     authenticate: async () => {
       arrived.resolve();
-      return { kind: "user", id: "1", scopes: new Set(["admin"]) };
+      return { kind: "key", id: 1, name: "test", scopes: new Set(["admin"]), sourceId: undefined };
     },
   });
   const socket = connect(server.port, "127.0.0.1");

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ErrorCode, errorRules } from "../../protocol/errors.ts";
 import { uuidv7 } from "../../protocol/ids.ts";
-import { errorCodeOf } from "../lib/errors.ts";
+import { type ErrorDetails, errorCodeOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { InboundRequest } from "./inbound.ts";
 import { destroyLater } from "./linger.ts";
@@ -86,7 +86,10 @@ export function createConnectHandler(context: Context): ConnectHandler {
   };
 }
 
-type RawRefusal = { readonly code: ErrorCode; readonly detail: string; readonly headers?: readonly string[] };
+type RawRefusal = Pick<ErrorDetails, "detail" | "retryAfterS"> & {
+  readonly code: ErrorCode;
+  readonly headers?: readonly string[];
+};
 
 /** Writes a problem to the socket, as the answer to `request` if there is one, and closes the connection. */
 function answerRaw(
@@ -119,10 +122,11 @@ function refusalOf(faultCode: string | undefined): RawRefusal {
   }
 }
 
-function answerText({ code, detail, headers = [] }: RawRefusal): string {
+/** A whole answer, for sockets that have no response object. */
+export function answerText({ code, headers = [], ...details }: RawRefusal): string {
   const { status } = errorRules[code];
   const requestId = uuidv7();
-  const body = problemText(code, { detail }, requestId);
+  const body = problemText(code, details, requestId);
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     "Connection: close",
@@ -130,10 +134,16 @@ function answerText({ code, detail, headers = [] }: RawRefusal): string {
     `Content-Length: ${Buffer.byteLength(body)}`,
     "X-Content-Type-Options: nosniff",
     `X-Request-Id: ${requestId}`,
+    ...(details.retryAfterS === undefined ? [] : [`Retry-After: ${details.retryAfterS}`]),
     ...headers,
     "",
     body,
   ].join("\r\n");
+}
+
+/** Whether a request of this connection has not been answered yet. */
+export function isAwaitingAnswer(socket: Socket): boolean {
+  return pendingResponse(socket) !== undefined;
 }
 
 /** The response that Node has assigned to the socket. Node keeps it there for its own handler of these errors. */

@@ -37,6 +37,7 @@ export async function collectDocument(app: HttpApp, routes: readonly Route[]): P
         version,
         description: "Messaging and notifications on one durable event log. Errors are RFC 9457 problems.",
       },
+      externalDocs: { url: "/asyncapi.json", description: "What goes over WebSockets" },
       servers: [{ url: "/", description: "this server" }],
       components,
     },

@@ -5,6 +5,7 @@ import type { Actor } from "../access/actor.ts";
 import type { RouteRequest } from "../deps.ts";
 import { AppError } from "../lib/errors.ts";
 import { createRateHeaders } from "../lib/token-bucket.ts";
+import { credentialMissing } from "./authenticate.ts";
 import {
   parseRaw,
   postJson,
@@ -67,6 +68,55 @@ test("an actor without the scope is 403, and the scope is named", async () => {
   const response = await postJson(`${server.url}/thing`, {}, { "x-api-key": "scopes:stats:read" });
   assert.equal(response.status, 403);
   assert.match((await problemOf(response)).detail ?? "", /webhook:write/);
+});
+
+test("a route for persons lets people in, and programs only with its own scope or as admins", async () => {
+  const people = testRoute({ path: "/people", scope: "person", handler: whoami });
+  const programs = testRoute({
+    path: "/programs",
+    scope: "person",
+    programScope: "users:manage",
+    handler: whoami,
+  });
+  await using server = await startTestServer({ routes: [people, programs] });
+  const answer = async (path: string, key?: string) => {
+    const response = await postJson(
+      `${server.url}${path}`,
+      {},
+      key === undefined ? {} : { "x-api-key": key },
+    );
+    return response.status === 200 ? 200 : [response.status, (await problemOf(response)).detail];
+  };
+  for (const path of ["/people", "/programs"]) {
+    assert.equal(await answer(path, "person:7"), 200);
+    assert.equal(await answer(path, "scopes:admin"), 200);
+    assert.deepEqual(await answer(path), [401, credentialMissing.detail]);
+  }
+  assert.deepEqual(await answer("/people", "scopes:users:manage"), [403, "this is for people"]);
+  assert.equal(await answer("/programs", "scopes:users:manage"), 200);
+  assert.deepEqual(await answer("/programs", "scopes:stats:read"), [
+    403,
+    "programs need the scope users:manage",
+  ]);
+});
+
+test("who checks a credential is told the address that it came from", async () => {
+  const addresses: (string | undefined)[] = [];
+  await using server = await startTestServer({
+    routes: [scoped],
+    config: { trustProxy: ["127.0.0.1"] },
+    authenticate: (_credential, address) => {
+      addresses.push(address);
+      return Promise.reject(new AppError("rate_limited", { retryAfterS: 3 }));
+    },
+  });
+  const response = await postJson(
+    `${server.url}/thing`,
+    {},
+    { "x-api-key": "k", "x-forwarded-for": "203.0.113.9" },
+  );
+  assert.deepEqual([response.status, response.headers.get("retry-after")], [429, "3"]);
+  assert.deepEqual(addresses, ["203.0.113.9"]);
 });
 
 test("a bad credential is refused before the body is looked at", async () => {

@@ -1,12 +1,18 @@
 import type { ErrorCode } from "../../protocol/errors.ts";
 import type { Access } from "../access/access.ts";
+import { addressKey, plainAddress } from "../access/address.ts";
 import type { Route, UnreadRequest } from "../deps.ts";
 import type { ErrorDetails } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Buckets, RateHeaders, Taken } from "../lib/token-bucket.ts";
-import { addressKey, plainAddress } from "./address.ts";
 import type { HttpReply, HttpRequest } from "./app.ts";
-import { credentialMissing, credentialOf, requirePlace, requireScope } from "./authenticate.ts";
+import {
+  type ScopeRule,
+  credentialMissing,
+  credentialOf,
+  requirePlace,
+  requireScope,
+} from "./authenticate.ts";
 import type { InboundRequest } from "./inbound.ts";
 import type { Load } from "./load.ts";
 import { sendProblem, setHeaders } from "./problem.ts";
@@ -23,11 +29,10 @@ export type GuardContext = {
   readonly log: Logger;
 };
 
-export type GuardRule = {
+export type GuardRule = ScopeRule & {
   readonly method: string;
   /** The route's pattern, the label of its metrics. */
   readonly path: string;
-  readonly scope: Route["scope"];
   readonly authenticate?: Route["authenticate"];
   readonly bodyBytesMax?: number | undefined;
   /** Health probes are answered even when nothing else is. */
@@ -89,9 +94,9 @@ export function createGuard(context: GuardContext, rule: GuardRule): Guard {
       if (proof instanceof Promise) return proof;
       return done();
     }
-    return access.authenticate(credential).then((actor) => {
+    return access.authenticate(credential, raw.address).then((actor) => {
       requirePlace(actor, raw, host);
-      requireScope(actor, scope);
+      requireScope(actor, rule);
       raw.actor = actor;
       return identify(request, authenticate);
     });

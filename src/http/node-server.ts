@@ -23,9 +23,9 @@ export function createNodeServer(
       requestTimeout: config.requestTimeoutMs,
       connectionsCheckingInterval: Math.min(1_000, config.requestTimeoutMs / 4),
       keepAliveTimeout: keepAliveTimeoutMs,
-      // Nobody listens for upgrades, so Node destroys the connection there; a listener would have to. Requests that
-      // ask for an upgrade themselves are answered like others.
-      shouldUpgradeCallback: (request) => request.excess,
+      // `upgrades.ts` destroys the connection of a request that is one too many. Clients also offer to upgrade to what
+      // nobody here speaks (h2c): they are answered as if they had not.
+      shouldUpgradeCallback: (request) => request.excess || isWebSocketHandshake(request),
       // The guard refuses requests without a Host, in our own form.
       requireHostHeader: false,
       // Node would keep the first of two Host or Authorization headers and drop the other without a word.
@@ -47,4 +47,9 @@ export function createNodeServer(
   });
   // The framework's types know Node's own classes only.
   return server as unknown as Server;
+}
+
+/** Whether the request wants to become a WebSocket. */
+function isWebSocketHandshake({ method, headers }: InboundRequest): boolean {
+  return method === "GET" && headers.upgrade?.toLowerCase() === "websocket";
 }

@@ -53,6 +53,8 @@ const routes: readonly Route[] = [
     query: Type.Object({ limit: Type.Optional(Type.Integer()) }),
     responses: { 200: Type.Array(item), 404: Type.Object({ own: Type.String() }) },
   }),
+  testRoute({ method: "GET", path: "/api/v1/me", scope: "person" }),
+  testRoute({ method: "GET", path: "/api/v1/users", scope: "person", programScope: "users:manage" }),
   statsRoute(async () => ({})),
 ];
 
@@ -128,6 +130,8 @@ test("security follows the scope", async () => {
     { bearer: ["stats:read"] },
     { apiKey: ["stats:read"] },
   ]);
+  assert.deepEqual(paths["/api/v1/me"]?.["get"]?.security, [{ bearer: [] }]);
+  assert.deepEqual(paths["/api/v1/users"]?.["get"]?.security, [{ bearer: [] }, { apiKey: ["users:manage"] }]);
   assert.deepEqual(paths["/api/v1/webhook"]?.["post"]?.security, [{}, { bearer: [] }, { apiKey: [] }]);
 });
 

@@ -3,7 +3,7 @@ import type { Route } from "../deps.ts";
 
 /** What OpenAPI says about a route besides its schemas. */
 export function operationSchema(route: Route): Record<string, unknown> {
-  const needs = securityOf(route.scope);
+  const needs = securityOf(route);
   return {
     operationId: operationId(route),
     summary: route.summary,
@@ -24,12 +24,22 @@ function capital(word: string): string {
   return word.charAt(0).toUpperCase() + word.slice(1);
 }
 
-function securityOf(scope: Route["scope"]): { security: object[]; sentence: string | undefined } {
+function securityOf({ scope, programScope }: Route): { security: object[]; sentence: string | undefined } {
   if (scope === "open") return { security: [], sentence: undefined };
   if (scope === "self") {
     return {
       security: [{}, { bearer: [] }, { apiKey: [] }],
       sentence: "Authenticated by its signature, or by a credential.",
+    };
+  }
+  if (scope === "person") {
+    const programs =
+      programScope === undefined
+        ? ""
+        : `, and for programs with the scope \`${programScope}\` (${scopes[programScope]})`;
+    return {
+      security: [{ bearer: [] }, ...(programScope === undefined ? [] : [{ apiKey: [programScope] }])],
+      sentence: `For everybody who is signed in${programs}.`,
     };
   }
   return {

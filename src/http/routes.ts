@@ -18,6 +18,7 @@ export function addRoute(app: HttpApp, context: GuardContext, route: Route): voi
     method: route.method,
     path: route.path,
     scope: route.scope,
+    programScope: route.programScope,
     authenticate: route.authenticate,
     bodyBytesMax: route.bodyBytesMax,
     unlimited: isHealthPath(route.path),
@@ -101,8 +102,21 @@ function createHandler(handle: Route["handler"]) {
 }
 
 function answer(reply: HttpReply, response: RouteResponse): void {
+  // HEAD of what has no end ends with its headers.
+  if (response.stream !== undefined && reply.request.method !== "HEAD") {
+    return answerItself(reply, response.stream);
+  }
   reply.code(response.status);
   if (response.headers !== undefined) setHeaders(reply, response.headers);
   if (response.json === undefined) reply.send(response.body);
   else reply.header("content-type", jsonContentType).send(response.json);
+}
+
+/** Hands the response over, with the headers that every answer has. */
+function answerItself(reply: HttpReply, stream: NonNullable<RouteResponse["stream"]>): void {
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined) reply.raw.setHeader(name, value);
+  }
+  reply.hijack();
+  stream(reply.raw);
 }

@@ -2,6 +2,7 @@ import type { Server, ServerResponse } from "node:http";
 import { fastify } from "fastify";
 import type { Deps, Route } from "../deps.ts";
 import { type ListenAddress, listen } from "../lib/listen.ts";
+import { validatorOptions } from "../schema/check.ts";
 import { createBuckets, createRateHeaders } from "../lib/token-bucket.ts";
 import type { HttpApp, HttpReply, HttpRequest } from "./app.ts";
 import { acceptJsonOnly } from "./body.ts";
@@ -18,16 +19,21 @@ import { requestIdOf } from "./request-id.ts";
 import { createMeters, unmatchedRoute } from "./route-meter.ts";
 import { addRoute } from "./routes.ts";
 import { countTraffic } from "./traffic.ts";
-import { validatorOptions, violationError } from "./validation.ts";
+import { type Upgrade, serveUpgrades } from "./upgrades.ts";
+import { violationError } from "./validation.ts";
 import { version } from "./version.ts";
 
-export type HttpDeps = Pick<Deps, "config" | "log" | "access" | "metrics" | "clock">;
+export type HttpDeps = Pick<Deps, "config" | "log" | "metrics" | "clock"> & {
+  readonly access: Pick<Deps["access"], "authenticate">;
+};
 
 export type HttpOptions = {
   readonly routes: readonly Route[];
   readonly health: HealthChecks;
   readonly host: string;
   readonly port: number;
+  /** Takes requests to become a WebSocket. */
+  readonly onUpgrade?: ((upgrade: Upgrade) => void) | undefined;
   /** Tests make them small. */
   readonly bounds?: Partial<HttpBounds>;
 };
@@ -88,6 +94,7 @@ export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<H
     for (const route of routes) addRoute(app, context, route);
     await serveDocs(app, context);
     answerUnmatched(app, context);
+    serveUpgrades(app.server, config, options.onUpgrade);
     await app.ready();
     const address = await listen(app.server, { host: options.host, port: options.port }, "PORT");
     let closed: Promise<void> | undefined;

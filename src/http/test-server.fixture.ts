@@ -29,7 +29,7 @@ export type TestOptions = {
   readonly clock?: Clock;
   readonly host?: string;
   readonly port?: number;
-  readonly authenticate?: (credential: string) => Promise<Actor>;
+  readonly authenticate?: (credential: string, address?: string) => Promise<Actor>;
 };
 
 export async function startTestServer(options: TestOptions = {}): Promise<TestServer> {
@@ -40,7 +40,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
     },
   });
   const metrics = createMetrics({ process: false });
-  const access = { authenticate: options.authenticate ?? authenticateByScope, apiKeys: noApiKeys };
+  const access = { authenticate: options.authenticate ?? authenticateByScope };
   const http = await startHttp(
     {
       config: { ...readConfig({}), ...options.config },
@@ -68,17 +68,16 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
   };
 }
 
-/** Credentials of the tests: the scopes themselves, joined by `+`. */
+/** Credentials of the tests: the scopes themselves, joined by `+`, or a person's id. */
 async function authenticateByScope(credential: string): Promise<Actor> {
+  if (credential.startsWith("person:")) {
+    const person = { username: "ann", role: "user", sessionId: undefined, expiresAt: Infinity } as const;
+    return { kind: "user", id: Number(credential.slice(7)), ...person, scopes: new Set() };
+  }
   if (!/^scopes:[a-z:+]+$/.test(credential)) throw new AppError("unauthorized", { detail: "unknown key" });
   const scopes = new Set(credential.slice(7).split("+") as Scope[]);
   return { kind: "key", id: 7, name: "test", scopes, sourceId: undefined };
 }
-
-const unused = (): never => {
-  throw new Error("not part of this test");
-};
-const noApiKeys = { create: unused, list: unused, revoke: unused, endOfSource: unused, verify: unused };
 
 /** The lines of `http_requests_total`, once `wanted` is among them: a request is counted after its answer was read. */
 export async function requestCounts(server: TestServer, wanted: string): Promise<readonly string[]> {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Type } from "typebox";
 import fc from "fast-check";
 import { postJson, problemOf, startTestServer, testRoute } from "./test-server.fixture.ts";
-import { textFault } from "./text-keyword.ts";
+import { textFault } from "../schema/text-keyword.ts";
 
 test("a text's length is counted in code points without the white space around it", () => {
   const bounds = { min: 1, max: 4 };

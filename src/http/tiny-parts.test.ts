@@ -89,7 +89,7 @@ test("who sends a body in small parts while the sender is being looked up is sto
     authenticate: async () => {
       asked.resolve();
       await found.promise;
-      return { kind: "user", id: "1", scopes: new Set() };
+      return { kind: "key", id: 1, name: "test", scopes: new Set(), sourceId: undefined };
     },
   });
   t.after(() => found.resolve());

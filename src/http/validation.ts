@@ -1,20 +1,6 @@
 import type { ErrorCode, FieldError } from "../../protocol/errors.ts";
 import { AppError } from "../lib/errors.ts";
-import { type Violation, detailKeyword, fieldErrors } from "./fields.ts";
-import { textKeywordDefinition } from "./text-keyword.ts";
-
-/**
- * How schemas are applied: every fault is reported, nothing is removed, and nothing is coerced (`coerce.ts` does that
- * for queries and paths, where everything is text).
- */
-export const validatorOptions = {
-  allErrors: true,
-  coerceTypes: false,
-  removeAdditional: false,
-  strictTypes: false,
-  verbose: true,
-  keywords: [detailKeyword, textKeywordDefinition],
-} as const;
+import { type Violation, fieldErrors } from "../schema/faults.ts";
 
 const codes: Readonly<Record<string, ErrorCode>> = {
   body: "invalid_body",

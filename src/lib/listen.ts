@@ -4,6 +4,12 @@ import { StartupError, errorCodeOf } from "./errors.ts";
 export type ListenAddress = { readonly host: string; readonly port: number };
 
 /**
+ * Connections that the kernel keeps until they are accepted; it may allow fewer (`net.core.somaxconn`). After a restart
+ * everybody comes back within a second, and whoever finds no place tries again only after seconds.
+ */
+const backlogMax = 16_384;
+
+/**
  * Opens the port and resolves with where it is; port 0 takes a free one. Rejects with a `StartupError` that names the
  * option to change, `option` being the one that the port came from.
  */
@@ -11,7 +17,7 @@ export async function listen(server: Server, at: ListenAddress, option: string):
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(at, () => {
+      server.listen({ ...at, backlog: backlogMax }, () => {
         server.off("error", reject);
         resolve();
       });

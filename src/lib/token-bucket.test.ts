@@ -73,6 +73,19 @@ test("more than the burst is never allowed and costs nothing", () => {
   assert.equal(buckets.take("a", 5).allowed, true);
 });
 
+test("what is given back can be taken again, and never makes more than the burst", () => {
+  const buckets = createBuckets({ rate: { perSecond: 1, burst: 3 }, keysMax: 10, clock: movableClock() });
+  buckets.take("a", 3);
+  buckets.give("a");
+  assert.equal(buckets.take("a", 2).allowed, false);
+  assert.equal(buckets.take("a").allowed, true);
+  buckets.give("a", 100);
+  assert.equal(buckets.take("a", 3).allowed, true);
+  assert.equal(buckets.take("a").allowed, false);
+  buckets.give("b");
+  assert.equal(buckets.size, 1, "nothing is remembered of a bucket that is full");
+});
+
 test("keys do not share tokens", () => {
   const buckets = createBuckets({ rate: { perSecond: 1, burst: 1 }, keysMax: 10, clock: movableClock() });
   assert.equal(buckets.take("a").allowed, true);

@@ -18,6 +18,8 @@ export type Taken = {
 export type Buckets = {
   /** Takes `n` tokens from the key's bucket, or none when there are fewer. More than `burst` is never allowed. */
   take(key: string, n?: number): Taken;
+  /** Gives tokens back that were taken for what then did not count. A bucket never holds more than `burst`. */
+  give(key: string, n?: number): void;
   /** Keys that are remembered right now, never more than `keysMax`. */
   readonly size: number;
 };
@@ -51,6 +53,10 @@ export function createBuckets(options: {
         resetS: Math.ceil((rate.burst - bucket.tokens) / rate.perSecond),
         retryAfterS: allowed ? 0 : Math.max(1, Math.ceil((n - bucket.tokens) / rate.perSecond)),
       };
+    },
+    give(key, n = 1) {
+      const bucket = recent.find(key);
+      if (bucket !== undefined) bucket.tokens = Math.min(rate.burst, bucket.tokens + n);
     },
     get size() {
       return recent.size;
@@ -105,6 +111,11 @@ class RecentBuckets {
 
   get size(): number {
     return this.#byKey.size;
+  }
+
+  /** The bucket of the key, if it is remembered: a forgotten one is full. */
+  find(key: string): Bucket | undefined {
+    return this.#byKey.get(key);
   }
 
   /** The bucket of the key, now the most recently used; a new one is full. */

@@ -1,4 +1,4 @@
-import { Counter, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import { type RequestMetrics, createRequestMetrics } from "./request-metrics.ts";
 
 /** The Prometheus registry of this process, and the instruments that the rooms share. */
@@ -12,6 +12,17 @@ export type Metrics = {
   readonly parkedEntries: Counter<"group">;
   readonly deadLetters: Counter<"group">;
   readonly messages: Counter<"module">;
+  readonly gateway: GatewayMetrics;
+};
+
+/** What the gateway counts. */
+export type GatewayMetrics = {
+  readonly connections: Gauge;
+  readonly closed: Counter<"reason">;
+  /** An entry that went to three readers counts three. */
+  readonly deliveries: Counter;
+  /** Readers that missed too much to be brought back. */
+  readonly limited: Counter;
 };
 
 const latencyBucketsS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
@@ -63,6 +74,33 @@ export function createMetrics(options: { readonly process: boolean }): Metrics {
       name: "messages_total",
       help: "Messages stored",
       labelNames: ["module"],
+      registers,
+    }),
+    gateway: createGatewayMetrics(registers),
+  };
+}
+
+function createGatewayMetrics(registers: Registry[]): GatewayMetrics {
+  return {
+    connections: new Gauge({
+      name: "websocket_connections_active",
+      help: "WebSockets that are open and signed in",
+      registers,
+    }),
+    closed: new Counter({
+      name: "websocket_closed_total",
+      help: "WebSockets that the server closed",
+      labelNames: ["reason"],
+      registers,
+    }),
+    deliveries: new Counter({
+      name: "gateway_deliveries_total",
+      help: "Entries written to readers",
+      registers,
+    }),
+    limited: new Counter({
+      name: "gateway_limited_total",
+      help: "Readers that were told to read their state anew",
       registers,
     }),
   };

@@ -117,8 +117,8 @@ test("the cursors of the table are wrong in one thing each: the one they differ 
   assert.equal(answer.status, 200, answer.text);
 });
 
-test("a person with the longest subject that there is can send a message", async () => {
-  const key = signToken(jwtSecret, { sub: "s".repeat(195), scope: "webhook:write" });
+test("a person with the longest subject and issuer that there are can send a message", async () => {
+  const key = signToken(jwtSecret, { sub: "ш".repeat(255), iss: "漢".repeat(255), scope: "webhook:write" });
   const path = `/api/v1/webhook?source=${source.name}`;
   const answer = await inbox.request("POST", path, { key, json: webhook() });
   assert.equal(answer.status, 202, answer.text);

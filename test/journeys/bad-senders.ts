@@ -54,18 +54,19 @@ async function badCredentials({ addSource, admin, app, key, request, source }: I
 function badTokens({ app, source }: Inbox): readonly BadRequest[] {
   const { jwtSecret = "" } = app.deps.config;
   const claims = { scope: "webhook:write" };
-  const longest = "s".repeat(195);
+  const longest = "s".repeat(255);
   const tokens: Readonly<Record<string, string>> = {
     "an expired token": signToken(jwtSecret, { ...claims, exp: 1 }),
     "a token that does not expire": signToken(jwtSecret, { ...claims, exp: undefined }),
     "a token of nobody": signToken(jwtSecret, { ...claims, sub: undefined }),
     "a token whose subject is empty": signToken(jwtSecret, { ...claims, sub: "" }),
-    "a token whose subject is too long to be an actor": signToken(jwtSecret, {
+    "a token whose subject is too long to be kept": signToken(jwtSecret, {
       ...claims,
       sub: `${longest}s`,
     }),
     "a token whose subject has a control character": signToken(jwtSecret, { ...claims, sub: "a\u001eb" }),
     "a token whose subject has a lone surrogate": signToken(jwtSecret, { ...claims, sub: "a\ud800" }),
+    "a token that calls itself this server's own": signToken(jwtSecret, { ...claims, iss: "tidings" }),
     "an unsigned token": signToken(jwtSecret, claims, "none"),
     "a token of another algorithm": signToken(jwtSecret, claims, "HS512"),
     "a token by another secret": signToken(`${jwtSecret}x`, claims),

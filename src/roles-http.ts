@@ -1,8 +1,12 @@
 import type { Deps, Module } from "./deps.ts";
 import { groupStates, stoppedPartitions } from "./eventlog/consumer-admin.ts";
+import { asyncApiRoute } from "./gateway/asyncapi.ts";
+import { eventStreamRoute } from "./gateway/event-stream.ts";
 import type { HealthChecks } from "./http/health.ts";
+import type { Gateway } from "./gateway/gateway.ts";
 import { startHttp } from "./http/server.ts";
 import { statsRoute } from "./http/stats.ts";
+import { version } from "./http/version.ts";
 import type { RunningRole } from "./roles.ts";
 
 /** Lag of a consumer from which on the server does not call itself ready, seconds. */
@@ -10,20 +14,53 @@ const lagMaxS = 60;
 /** Wait for durability from which on it does not, milliseconds. */
 const writerWaitMaxMs = 2_000;
 
-/** The HTTP API of all modules. */
-export async function startApi(deps: Deps, modules: readonly Module[]): Promise<RunningRole> {
+/** The roles that listen: the HTTP API of all modules, the gateway, or both on one port. */
+export async function startHttpRoles(deps: Deps, modules: readonly Module[]): Promise<RunningRole> {
   const { config } = deps;
-  const http = await startHttp(deps, {
-    routes: [...modules.flatMap(({ routes }) => routes), statsRoute(() => stats(deps))],
-    health: healthChecks(deps),
-    host: config.host,
-    port: config.port,
-  });
-  return { api: http.address, leave: () => http.stopAccepting(), stop: () => http.close() };
+  const gateway = config.roles.includes("gateway") ? await openGateway(deps, modules) : undefined;
+  const routes = [
+    asyncApiRoute(modules, version),
+    ...(gateway === undefined ? [] : [eventStreamRoute(gateway)]),
+    ...(config.roles.includes("api")
+      ? [...modules.flatMap((module) => module.routes), statsRoute(() => stats(deps, gateway))]
+      : []),
+  ];
+  try {
+    const http = await startHttp(deps, {
+      routes,
+      health: healthChecks(deps, gateway),
+      host: config.host,
+      port: config.port,
+      onUpgrade: gateway === undefined ? undefined : (upgrade) => void gateway.entrance.upgrade(upgrade),
+    });
+    return {
+      api: http.address,
+      leave: () => {
+        http.stopAccepting();
+        gateway?.leave();
+      },
+      stop: async () => {
+        await gateway?.close();
+        await http.close();
+      },
+    };
+  } catch (error) {
+    await gateway?.close();
+    throw error;
+  }
 }
 
-function healthChecks({ db, eventlog }: Pick<Deps, "db" | "eventlog">): HealthChecks {
+async function openGateway(deps: Deps, modules: readonly Module[]): Promise<Gateway> {
+  const { Gateway } = await import("./gateway/gateway.ts");
+  return Gateway.start({ ...deps, log: deps.log.child({ room: "gateway" }) }, modules);
+}
+
+function healthChecks(
+  { db, eventlog }: Pick<Deps, "db" | "eventlog">,
+  gateway: Gateway | undefined,
+): HealthChecks {
   return [
+    ...(gateway === undefined ? [] : [gatewayCheck(gateway)]),
     {
       name: "database",
       check: async () => {
@@ -66,7 +103,17 @@ function healthChecks({ db, eventlog }: Pick<Deps, "db" | "eventlog">): HealthCh
   ];
 }
 
-async function stats({ db, eventlog }: Pick<Deps, "db" | "eventlog">): Promise<Record<string, unknown>> {
+function gatewayCheck({ probe }: Gateway): HealthChecks[number] {
+  return {
+    name: "gateway",
+    check: () => Promise.resolve({ ok: probe.ok, delivery_ms: Math.round(probe.lastMs ?? 0) }),
+  };
+}
+
+async function stats(
+  { db, eventlog }: Pick<Deps, "db" | "eventlog">,
+  gateway: Gateway | undefined,
+): Promise<Record<string, unknown>> {
   const [heads, groups] = await Promise.all([eventlog.heads(), groupStates(db)]);
   const { entries, oldestMs } = eventlog.backlog();
   return {
@@ -90,6 +137,9 @@ async function stats({ db, eventlog }: Pick<Deps, "db" | "eventlog">): Promise<R
         },
       ]),
     ),
+    ...(gateway === undefined
+      ? {}
+      : { gateway: { connections: gateway.connections, topics: gateway.hub.topics } }),
     database: db.load(),
     memory: { rss_bytes: process.memoryUsage.rss() },
   };

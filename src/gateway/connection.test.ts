@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { openStuck as open } from "./connection.fixture.ts";
+import { keptSignalsMax, unsentBytesMax } from "./connection.ts";
+
+test("a client may leave so many bytes and not one more", () => {
+  const { connection } = open();
+  connection.write(Buffer.alloc(unsentBytesMax));
+  assert.equal(connection.full, false);
+  connection.write(Buffer.alloc(1));
+  assert.equal(connection.full, true);
+});
+
+test("whoever takes nothing is not listened to until they have taken everything", () => {
+  const { link, connection, rooms } = open();
+  connection.write(Buffer.alloc(unsentBytesMax + 1));
+  connection.lag();
+  connection.lag();
+  assert.deepEqual([link.reading, rooms()], [false, 0]);
+  link.drain();
+  assert.deepEqual([link.reading, rooms(), connection.fullSinceMs], [true, 1, undefined]);
+});
+
+test("of the signals for whoever takes nothing the newest of each key are kept, up to the bound", () => {
+  const { link, connection } = open();
+  connection.write(Buffer.alloc(unsentBytesMax + 1));
+  for (let i = 0; i <= keptSignalsMax; i++) connection.signal(String(i), Buffer.from(`${i} old`));
+  connection.signal("5", Buffer.from("5 new"));
+  link.written.length = 0;
+  link.drain();
+  const kept = link.written.map(String);
+  assert.equal(kept.length, keptSignalsMax);
+  assert.ok(!kept.includes("0 old"), "the oldest has gone");
+  assert.deepEqual([kept[0], kept.at(-1)], ["1 old", "5 new"]);
+});
+
+test("a client that takes nothing is cut off, since no close frame would reach it", () => {
+  const stuck = open();
+  stuck.connection.write(Buffer.alloc(unsentBytesMax + 1));
+  stuck.connection.close("slow_reader");
+  assert.equal(stuck.link.ended, "cut");
+  const fine = open();
+  fine.connection.close("slow_reader");
+  assert.equal(fine.link.ended, "4104");
+});
+
+test("nothing is written to whoever is gone", () => {
+  const { link, connection, rooms } = open();
+  connection.write(Buffer.alloc(unsentBytesMax + 1));
+  connection.lag();
+  connection.close("draining");
+  connection.write(Buffer.from("more"));
+  link.drain();
+  assert.deepEqual([link.written.length, rooms()], [1, 0]);
+});

@@ -1,0 +1,143 @@
+import { type CloseReason, closeRules } from "../../protocol/close-codes.ts";
+import { uuidv7 } from "../../protocol/ids.ts";
+import type { Actor } from "../access/actor.ts";
+import type { HeaderPlace } from "../access/development.ts";
+import type { Subscription } from "./channel.ts";
+import { frameOf } from "./frames.ts";
+import type { Link } from "./link.ts";
+import type { Encoding, Reader } from "./reader.ts";
+
+/** Bytes that may wait for a client to take them. Over it, it gets nothing more until it has taken all of them. */
+export const unsentBytesMax = 262_144;
+/** Signals of different topics, names or keys that are kept for a client that takes nothing; the oldest goes first. */
+export const keptSignalsMax = 256;
+
+/**
+ * `waiting` has shown no credentials yet; `open` is somebody; `closed` is over for us, even while the close frame is
+ * still on its way.
+ */
+export type Phase = "waiting" | "open" | "closed";
+
+/**
+ * One client: whose it is, what it reads, and what goes out to it, over a WebSocket or an event stream. Frames that come
+ * in are `Dispatch`'s.
+ */
+export class Connection implements Reader {
+  readonly id = uuidv7();
+  readonly address: string;
+  /** What its handshake said about where it came from. */
+  readonly place: HeaderPlace;
+  readonly subscriptions = new Map<string, Subscription>();
+  phase: Phase = "waiting";
+  actor: Actor | undefined;
+  /** Kept for API keys only, whose end nobody announces. */
+  apiKey: string | undefined;
+  /** Its place in the timing wheel. */
+  slot = -1;
+  encoding: Encoding;
+  /** Whether it speaks the subprotocol; otherwise it hears the seeds' forms only. */
+  readonly native: boolean;
+  /** Requests that are being worked on. */
+  inFlight = 0;
+  badFrames = 0;
+  /** Tokens for frames, and when they were counted last. */
+  frameTokens: number;
+  frameTokensAtMs = 0;
+  /** Something has come since the last ping, or nothing ever does. */
+  get heard(): boolean {
+    return this.#heard || !this.#link.answersPings;
+  }
+
+  set heard(heard: boolean) {
+    this.#heard = heard;
+  }
+
+  toldExpiry = false;
+  /** Since when it takes nothing; undefined while it keeps up. */
+  fullSinceMs: number | undefined;
+  #heard = true;
+  readonly #link: Link;
+  readonly #onRoom: (connection: Connection) => void;
+  #kept: Map<string, Buffer> | undefined;
+
+  constructor(options: {
+    readonly link: Link;
+    readonly address: string;
+    readonly place: HeaderPlace;
+    readonly native: boolean;
+    readonly encoding: Encoding;
+    readonly frameTokens: number;
+    /** Called when a client that took nothing has taken everything. */
+    readonly onRoom: (connection: Connection) => void;
+  }) {
+    this.#link = options.link;
+    this.address = options.address;
+    this.place = options.place;
+    this.native = options.native;
+    this.encoding = options.encoding;
+    this.frameTokens = options.frameTokens;
+    this.#onRoom = options.onRoom;
+  }
+
+  get userId(): number | undefined {
+    return this.actor?.kind === "user" ? this.actor.id : undefined;
+  }
+
+  get sessionId(): string | undefined {
+    return this.actor?.kind === "user" ? this.actor.sessionId : undefined;
+  }
+
+  get full(): boolean {
+    return this.#link.unsentBytes > unsentBytesMax;
+  }
+
+  write(bytes: Buffer): void {
+    if (this.phase !== "closed") this.#link.write(bytes);
+  }
+
+  lag(): void {
+    if (this.fullSinceMs !== undefined || this.phase === "closed") return;
+    this.fullSinceMs = performance.now();
+    // Whoever takes no answers asks no more.
+    this.#link.setReading(false);
+    this.#link.onceDrained(() => {
+      this.fullSinceMs = undefined;
+      this.#link.setReading(true);
+      if (this.phase === "closed") return;
+      const kept = this.#kept;
+      this.#kept = undefined;
+      if (kept !== undefined) for (const bytes of kept.values()) this.write(bytes);
+      this.#onRoom(this);
+    });
+  }
+
+  signal(key: string, bytes: Buffer): void {
+    if (!this.full) return this.write(bytes);
+    this.lag();
+    const kept = (this.#kept ??= new Map<string, Buffer>());
+    kept.delete(key);
+    kept.set(key, bytes);
+    const [oldest] = kept.keys();
+    if (kept.size > keptSignalsMax && oldest !== undefined) kept.delete(oldest);
+  }
+
+  revoked(topic: string, position: string): void {
+    this.subscriptions.delete(topic);
+    if (this.native) this.write(frameOf({ type: "removed", topic, position }));
+  }
+
+  /** Says why and closes. Whoever calls it has taken the connection out of the hub. */
+  close(reason: CloseReason): void {
+    this.phase = "closed";
+    const { code, meaning } = closeRules[reason];
+    // A close frame behind bytes that nobody takes would wait for ever.
+    if (this.full) this.#link.terminate();
+    else this.#link.close(code, meaning);
+  }
+
+  /** Closes with a code of RFC 6455. */
+  closeWith(code: number, meaning: string): void {
+    this.phase = "closed";
+    this.#link.close(code, meaning);
+  }
+}

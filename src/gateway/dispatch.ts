@@ -1,0 +1,221 @@
+import type { ClientFrame, SocketLimits } from "../../protocol/frames.ts";
+import type { CloseReason } from "../../protocol/close-codes.ts";
+import { limits } from "../../protocol/limits.ts";
+import type { Actor } from "../access/actor.ts";
+import type { PlainForm, SocketMethod } from "../deps.ts";
+import type { Clock } from "../lib/clock.ts";
+import { AppError } from "../lib/errors.ts";
+import type { Logger } from "../lib/logger.ts";
+import { type Check, createCheck } from "../schema/check.ts";
+import type { Signal } from "./signals.ts";
+import type { BucketRate } from "../lib/token-bucket.ts";
+import { uuidv7 } from "../../protocol/ids.ts";
+import type { Connection } from "./connection.ts";
+import { textFrame } from "./frame-bytes.ts";
+import { frameError, frameOf } from "./frames.ts";
+import { readFrame } from "./incoming.ts";
+import { asRefusal } from "./refusals.ts";
+import { type SubscribingDeps, subscribe } from "./subscribing.ts";
+
+/** Frames that cannot be understood, after which a client is told to stop. */
+export const badFramesMax = 20;
+/** Frames beyond its rate that a client may send and be told so, before it is sent away: as many as its burst again. */
+const debtFactor = 1;
+
+export type DispatchDeps = {
+  readonly subscribing: SubscribingDeps;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly methods: readonly SocketMethod[];
+  readonly plain: readonly PlainForm[];
+  /** What is true of a topic at this moment, if anything is. */
+  readonly signalOf: (topic: string) => Signal | undefined;
+  readonly frameRate: BucketRate;
+  /** Takes the credentials of a connection's `auth` frame. Rejects when they are not good. */
+  readonly authenticate: (connection: Connection, token: string, id: number | undefined) => Promise<void>;
+  readonly end: (connection: Connection, reason: CloseReason) => void;
+};
+
+type Method = SocketMethod & { readonly check: Check };
+
+/** What a client asks for: frames in, answers out. */
+export class Dispatch {
+  readonly #deps: DispatchDeps;
+  readonly #methods: ReadonlyMap<string, Method>;
+
+  constructor(deps: DispatchDeps) {
+    this.#deps = deps;
+    this.#methods = new Map(
+      deps.methods.map((method): [string, Method] => [
+        method.name,
+        { ...method, check: createCheck(method.params) },
+      ]),
+    );
+  }
+
+  limits(): SocketLimits {
+    const { perSecond, burst } = this.#deps.frameRate;
+    return {
+      frame_bytes: limits.frameBytes,
+      topics: limits.topicsPerConnection,
+      topics_per_frame: limits.topicsPerFrame,
+      requests_in_flight: limits.requestsInFlight,
+      frames_per_second: perSecond,
+      frames_burst: burst,
+    };
+  }
+
+  /** A text message has come. Never throws; whatever goes wrong is answered or closes the connection. */
+  receive(connection: Connection, text: string): void {
+    if (connection.full) connection.lag();
+    const verdict = this.#spend(connection);
+    if (verdict === "hopeless") return this.#deps.end(connection, "rate_limited");
+    const incoming = readFrame(text);
+    if (incoming.kind === "bad") {
+      if (++connection.badFrames > badFramesMax) return this.#deps.end(connection, "protocol_error");
+      return this.#refuse(connection, incoming.id, incoming.error);
+    }
+    const id = incoming.kind === "frame" && "id" in incoming.frame ? incoming.frame.id : undefined;
+    if (verdict === "late") {
+      const { perSecond } = this.#deps.frameRate;
+      return this.#refuse(
+        connection,
+        id,
+        new AppError("rate_limited", {
+          detail: `more than ${perSecond} frames per second`,
+          retryAfterS: Math.max(1, Math.ceil(1 - connection.frameTokens / perSecond)),
+        }),
+      );
+    }
+    if (incoming.kind === "frame" && incoming.frame.type === "ping") {
+      const server_time = new Date(this.#deps.clock.now()).toISOString();
+      return connection.write(frameOf({ type: "pong", server_time }));
+    }
+    if (connection.inFlight >= limits.requestsInFlight) {
+      return this.#refuse(
+        connection,
+        id,
+        new AppError("overloaded", { detail: "too many requests wait for their answer", retryAfterS: 1 }),
+      );
+    }
+    connection.inFlight++;
+    void this.#handle(connection, id, incoming).finally(() => {
+      connection.inFlight--;
+    });
+  }
+
+  async #handle(
+    connection: Connection,
+    id: number | undefined,
+    incoming: Exclude<ReturnType<typeof readFrame>, { kind: "bad" }>,
+  ): Promise<void> {
+    try {
+      if (incoming.kind === "frame" && incoming.frame.type === "auth") {
+        return await this.#deps.authenticate(connection, incoming.frame.token, id);
+      }
+      const { actor } = connection;
+      if (actor === undefined || connection.phase !== "open") {
+        throw new AppError("unauthorized", { detail: "send a frame auth with a token first" });
+      }
+      if (incoming.kind === "plain") await this.#plain(connection, actor, incoming.frame);
+      else await this.#frame(connection, actor, incoming.frame);
+    } catch (error) {
+      const refusal = asRefusal(error);
+      if (refusal.code === "internal") {
+        this.#deps.log.error({ err: error, connection: connection.id }, "a frame could not be handled");
+      }
+      this.#refuse(connection, id, refusal);
+    }
+  }
+
+  async #frame(connection: Connection, actor: Actor, frame: ClientFrame): Promise<void> {
+    switch (frame.type) {
+      case "subscribe":
+        return this.#subscribe(
+          connection,
+          actor,
+          frame.id,
+          new Map(frame.topics.map((topic) => [topic, undefined])),
+        );
+      case "resume":
+        return this.#subscribe(connection, actor, frame.id, new Map(Object.entries(frame.positions)));
+      case "unsubscribe":
+        return this.#unsubscribe(connection, frame.id, frame.topics);
+      case "request": {
+        const method = this.#methods.get(frame.name);
+        if (method === undefined)
+          throw new AppError("not_found", { detail: `there is no request "${frame.name.slice(0, 40)}"` });
+        const fields = method.check(frame.params);
+        if (fields !== undefined) {
+          const [first] = fields;
+          const detail = `${first?.pointer ?? ""} ${first?.detail ?? "does not fit the schema"}`;
+          throw new AppError("invalid_body", { detail, fields });
+        }
+        const { params } = frame;
+        const call = { actor, params, ip: connection.address, requestId: uuidv7() };
+        const data = await method.handler(call);
+        return connection.write(frameOf({ type: "answer", id: frame.id, data }));
+      }
+      case "auth":
+      case "ping":
+        return;
+    }
+  }
+
+  async #plain(
+    connection: Connection,
+    actor: Actor,
+    frame: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
+    const form = this.#deps.plain.find((one) => one.accepts(frame));
+    if (form === undefined) throw new AppError("invalid_body", { detail: "a frame needs a type" });
+    const call = { actor, params: frame, ip: connection.address, requestId: uuidv7() };
+    const answer = await form.handle(call);
+    if (answer !== undefined) connection.write(textFrame(JSON.stringify(answer)));
+  }
+
+  async #subscribe(
+    connection: Connection,
+    actor: Actor,
+    id: number,
+    wanted: ReadonlyMap<string, string | undefined>,
+  ): Promise<void> {
+    const { topics, refused, begin } = await subscribe(this.#deps.subscribing, connection, actor, wanted);
+    connection.write(frameOf({ type: "subscribed", id, topics, refused }));
+    begin();
+    for (const topic of Object.keys(topics)) {
+      const signal = this.#deps.signalOf(topic);
+      if (signal !== undefined) connection.write(frameOf({ type: "signal", ...signal }));
+    }
+  }
+
+  #unsubscribe(connection: Connection, id: number, topics: readonly string[]): void {
+    const { subscriptions } = connection;
+    const left: string[] = [];
+    for (const topic of topics) {
+      const subscription = subscriptions.get(topic);
+      if (subscription === undefined) continue;
+      this.#deps.subscribing.hub.leave(subscription);
+      subscriptions.delete(topic);
+      left.push(topic);
+    }
+    connection.write(frameOf({ type: "unsubscribed", id, topics: left }));
+  }
+
+  #refuse(connection: Connection, id: number | undefined, error: AppError): void {
+    connection.write(
+      frameOf({ type: "error", ...(id === undefined ? {} : { id }), error: frameError(error) }),
+    );
+  }
+
+  /** Takes a token for one frame. A client in debt is told; one that does not listen is hopeless. */
+  #spend(connection: Connection): "fine" | "late" | "hopeless" {
+    const { perSecond, burst } = this.#deps.frameRate;
+    const nowMs = performance.now();
+    const gained = ((nowMs - connection.frameTokensAtMs) * perSecond) / 1_000;
+    connection.frameTokens = Math.min(burst, connection.frameTokens + gained) - 1;
+    connection.frameTokensAtMs = nowMs;
+    if (connection.frameTokens >= 0) return "fine";
+    return connection.frameTokens < -burst * debtFactor ? "hopeless" : "late";
+  }
+}

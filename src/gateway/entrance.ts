@@ -1,0 +1,248 @@
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { type RawData, type ServerOptions, type WebSocket, WebSocketServer } from "ws";
+import type { ErrorCode } from "../../protocol/errors.ts";
+import { protocolVersion, subprotocol } from "../../protocol/frames.ts";
+import { limits } from "../../protocol/limits.ts";
+import { type Actor, actorName } from "../access/actor.ts";
+import { addressKey } from "../access/address.ts";
+import { AppError, type ErrorDetails } from "../lib/errors.ts";
+import type { Admission } from "./admission.ts";
+import { Connection } from "./connection.ts";
+import { nativeFrames } from "./encodings.ts";
+import { frameOf } from "./frames.ts";
+import type { Gateway } from "./gateway.ts";
+import { heartbeatMs } from "./keeper.ts";
+import { WebSocketLink } from "./link.ts";
+import { asRefusal } from "./refusals.ts";
+import { credentialOf, signIn } from "./sign-in.ts";
+
+/** How long a connection may stand without having shown credentials, milliseconds. */
+export const authWithinMs = 10_000;
+/** How long the client's side of a close is waited for, milliseconds. */
+const closeWithinMs = 3_000;
+
+/** A handshake as HTTP hands it over. */
+export type Handshake = {
+  readonly request: IncomingMessage;
+  readonly socket: Socket;
+  readonly head: Buffer;
+  /** The client's address, after trusted proxies. */
+  readonly address: string;
+  /** What the request calls this server, and whether a proxy passed it on. */
+  readonly calledHost: string | undefined;
+  readonly forwarded: boolean;
+  /** Answers the handshake with a problem instead, and closes. */
+  readonly refuse: (code: ErrorCode, details?: ErrorDetails) => void;
+};
+
+/** How connections come to be: the handshake, the limits at the door, the credentials. */
+export class Entrance {
+  readonly #gateway: Gateway;
+  readonly #server: WebSocketServer;
+  readonly #onRoom: (connection: Connection) => void;
+  /** Connections without credentials, and the timers that end them. */
+  readonly #waiting = new Map<Connection, NodeJS.Timeout>();
+
+  constructor(gateway: Gateway) {
+    this.#gateway = gateway;
+    this.#onRoom = (connection) => gateway.catchUpAll(connection);
+    const options: ServerOptions & { readonly closeTimeout: number } = {
+      noServer: true,
+      clientTracking: false,
+      // A small frame gains nothing, and each connection's compressor would take more memory than all the rest of it.
+      perMessageDeflate: false,
+      maxPayload: limits.frameBytes,
+      closeTimeout: closeWithinMs,
+      handleProtocols: (offered) => (offered.has(subprotocol) ? subprotocol : false),
+    };
+    this.#server = new WebSocketServer(options);
+  }
+
+  /** Never throws: whatever is wrong is answered over HTTP or, once the WebSocket stands, by a close code. */
+  async upgrade(handshake: Handshake): Promise<void> {
+    const { request, socket, head, refuse } = handshake;
+    const { admission, draining } = this.#gateway;
+    if (draining) return refuse("draining", { retryAfterS: 1 });
+    if (socket.destroyed) return;
+    const address = addressKey(handshake.address);
+    const retryAfterS = admission.knock(address);
+    if (retryAfterS > 0) {
+      return refuse("rate_limited", {
+        detail: "too many connections are opened by this address",
+        retryAfterS,
+      });
+    }
+    if (!admission.enterAddress(address)) {
+      return refuse("rate_limited", { detail: "this address has too many connections", retryAfterS: 30 });
+    }
+    leaveOnClose(admission, socket, address);
+    // Until the WebSocket stands nobody else listens, and a reset must not end the process.
+    socket.on("error", ignore);
+    const found = await this.#actorOf(handshake);
+    if (socket.destroyed) return;
+    this.#server.handleUpgrade(request, socket, head, (ws) => {
+      socket.off("error", ignore);
+      this.#greetOrRefuse(this.#begin(ws, handshake), found);
+    });
+  }
+
+  /** Takes what an `auth` frame shows: the first credentials of a connection, or newer ones of the same actor. */
+  async authenticate(connection: Connection, token: string, id: number | undefined): Promise<void> {
+    const { access, config } = this.#gateway.deps;
+    const { address, place } = connection;
+    let actor: Actor;
+    try {
+      actor = await signIn(access, token, { host: config.host, address, ...place });
+    } catch (error) {
+      if (connection.phase !== "waiting") throw error;
+      return this.#turnAway(connection, asRefusal(error));
+    }
+    if (connection.phase === "closed") return;
+    if (connection.phase === "waiting") return this.#welcome(connection, actor, token);
+    if (connection.actor === undefined || actorName(actor) !== actorName(connection.actor)) {
+      throw new AppError("forbidden", { detail: "the token is somebody else's: open another connection" });
+    }
+    connection.actor = actor;
+    connection.toldExpiry = false;
+    const expiresAtMs = actor.kind === "user" ? actor.expiresAt : undefined;
+    if (expiresAtMs === undefined || !connection.native) return;
+    const expires_at = new Date(expiresAtMs).toISOString();
+    connection.write(frameOf({ type: "renewed", ...(id === undefined ? {} : { id }), expires_at }));
+  }
+
+  /** Who knocks: an actor, a refusal, or nobody yet. */
+  async #actorOf({ request, address, calledHost, forwarded }: Handshake): Promise<Found> {
+    const { access, config } = this.#gateway.deps;
+    try {
+      const credential = credentialOf(request);
+      if (credential === undefined) return undefined;
+      return {
+        actor: await signIn(access, credential, {
+          host: config.host,
+          address,
+          calledHost,
+          forwarded,
+        }),
+        credential,
+      };
+    } catch (error) {
+      return { refusal: asRefusal(error) };
+    }
+  }
+
+  #begin(ws: WebSocket, { socket, address, calledHost, forwarded }: Handshake): Connection {
+    const gateway = this.#gateway;
+    const native = ws.protocol === subprotocol;
+    const connection = new Connection({
+      link: new WebSocketLink(ws, socket),
+      address,
+      place: { calledHost, forwarded },
+      native,
+      encoding: native ? nativeFrames : gateway.plain,
+      frameTokens: gateway.deps.config.rateFrames.burst,
+      onRoom: this.#onRoom,
+    });
+    this.#listen(ws, connection);
+    return connection;
+  }
+
+  #listen(ws: WebSocket, connection: Connection): void {
+    ws.on("message", (data, isBinary) => this.#receive(connection, data, isBinary));
+    ws.on("pong", () => {
+      connection.heard = true;
+    });
+    ws.on("close", () => this.#gateway.forget(connection));
+    // What the client did wrong (a bad frame, a reset) has closed the connection already.
+    ws.on("error", ignore);
+  }
+
+  #greetOrRefuse(connection: Connection, found: Found): void {
+    const gateway = this.#gateway;
+    if (gateway.draining) gateway.end(connection, "draining");
+    else if (found === undefined) this.#awaitCredentials(connection);
+    else if ("refusal" in found) this.#turnAway(connection, found.refusal);
+    else void this.#welcome(connection, found.actor, found.credential);
+  }
+
+  #receive(connection: Connection, data: RawData, isBinary: boolean): void {
+    connection.heard = true;
+    if (connection.phase === "closed") return;
+    if (isBinary) {
+      this.#gateway.forget(connection);
+      return connection.closeWith(1003, "Frames are text");
+    }
+    // One buffer, as `ws` gives messages unless it is told otherwise.
+    this.#gateway.dispatch.receive(connection, (data as Buffer).toString());
+  }
+
+  /** Sends away whoever has not said yet who they are. */
+  close(): void {
+    for (const connection of this.#waiting.keys()) this.#gateway.end(connection, "draining");
+  }
+
+  /** A connection is over, or somebody's: nobody waits for its credentials any more. */
+  settle(connection: Connection): void {
+    clearTimeout(this.#waiting.get(connection));
+    this.#waiting.delete(connection);
+  }
+
+  #awaitCredentials(connection: Connection): void {
+    const timer = setTimeout(() => this.#gateway.end(connection, "auth_timeout"), authWithinMs);
+    this.#waiting.set(connection, timer);
+  }
+
+  async #welcome(connection: Connection, actor: Actor, credential: string): Promise<void> {
+    const gateway = this.#gateway;
+    if (actor.kind === "key") connection.apiKey = credential;
+    try {
+      if (!gateway.open(connection, actor)) return;
+      if (connection.native) return this.#greet(connection, actor);
+      await gateway.openPlain(connection, actor);
+    } catch (error) {
+      gateway.deps.log.error({ err: error }, "a connection could not be opened");
+      gateway.end(connection, asRefusal(error).code === "unavailable" ? "unavailable" : "internal");
+    }
+  }
+
+  #greet(connection: Connection, actor: Actor): void {
+    const { clock } = this.#gateway.deps;
+    const person = actor.kind === "user" ? actor : undefined;
+    connection.write(
+      frameOf({
+        type: "hello",
+        protocol: protocolVersion,
+        connection_id: connection.id,
+        ...(person === undefined ? {} : { user_id: person.id, username: person.username }),
+        server_time: new Date(clock.now()).toISOString(),
+        ...(person === undefined ? {} : { expires_at: new Date(person.expiresAt).toISOString() }),
+        heartbeat_ms: heartbeatMs,
+        limits: this.#gateway.dispatch.limits(),
+      }),
+    );
+  }
+
+  #turnAway(connection: Connection, { code }: AppError): void {
+    const reason =
+      code === "unavailable" || code === "overloaded" || code === "forbidden" || code === "rate_limited"
+        ? code
+        : code === "internal"
+          ? "internal"
+          : "unauthorized";
+    this.#gateway.end(connection, reason);
+  }
+}
+
+type Found =
+  | { readonly actor: Actor; readonly credential: string }
+  | { readonly refusal: AppError }
+  | undefined;
+
+/** In a function of its own: a closure made beside the handshake would keep all of it as long as the connection. */
+function leaveOnClose(admission: Admission, socket: Socket, address: string): void {
+  socket.once("close", () => admission.leaveAddress(address));
+}
+
+function ignore(): void {
+  // Nothing to do: see where it is used.
+}

@@ -1,0 +1,256 @@
+import { type SessionEndedData, sessionEnded } from "../../protocol/accounts.ts";
+import type { CloseReason } from "../../protocol/close-codes.ts";
+import { uuidv7 } from "../../protocol/ids.ts";
+import { type Actor, actorName } from "../access/actor.ts";
+import type { Deps, Module } from "../deps.ts";
+import { type Entry, parseData, redactedData } from "../eventlog/eventlog.ts";
+import type { Signal } from "./signals.ts";
+import { pause } from "../lib/backoff.ts";
+import { Admission, type AdmissionRules } from "./admission.ts";
+import { CatchUp, missedEntriesMax } from "./catch-up.ts";
+import type { Connection } from "./connection.ts";
+import { Dispatch } from "./dispatch.ts";
+import { plainForms } from "./encodings.ts";
+import { frameOf } from "./frames.ts";
+import { Entrance } from "./entrance.ts";
+import { Hub, kindOf } from "./hub.ts";
+import { Keeper } from "./keeper.ts";
+import { Past } from "./past.ts";
+import { Presence, presenceTopics } from "./presence.ts";
+import { Probe, probeType } from "./probe.ts";
+import type { Encoding } from "./reader.ts";
+import type { RingBounds } from "./ring.ts";
+import { SignalBoard } from "./signal-board.ts";
+import { type SubscribingDeps, subscribe } from "./subscribing.ts";
+import { Tail } from "./tail.ts";
+import { authorizeTopic, mergeKinds } from "./topic-kinds.ts";
+import { asRefusal } from "./refusals.ts";
+
+export type GatewayDeps = Pick<
+  Deps,
+  "access" | "clock" | "config" | "eventlog" | "log" | "metrics" | "signals"
+>;
+
+/** Entries and bytes that each partition's ring holds: some seconds of a busy partition. */
+const ringBounds: RingBounds = { entriesMax: 8_192, bytesMax: 4 * 1_048_576 };
+/** Bytes of the past that one reader is sent for one topic. */
+const topicBytesMax = 1_048_576;
+/** In how long all connections are closed when the server goes, milliseconds. */
+export const drainMs = 3_000;
+const drainStepMs = 50;
+
+/** Who is connected, what they read, and the log that they read it from. Sockets come in through `upgrade.ts`. */
+export class Gateway {
+  readonly deps: GatewayDeps;
+  readonly admission: Admission;
+  readonly dispatch: Dispatch;
+  readonly plain: Encoding;
+  readonly hub: Hub;
+  readonly keeper: Keeper;
+  readonly entrance: Entrance;
+  readonly probe: Probe;
+  readonly presence: Presence;
+  readonly subscribing: SubscribingDeps;
+  readonly catchUp: CatchUp;
+  draining = false;
+  #left: Promise<void> | undefined;
+  readonly #forms: NonNullable<Module["plain"]>[];
+  readonly #tail: Tail;
+  readonly #board: SignalBoard;
+  readonly #unsubscribe: () => void;
+  readonly #connections = new Set<Connection>();
+  readonly #byUser = new Map<number, Set<Connection>>();
+
+  private constructor(deps: GatewayDeps, modules: readonly Module[], from: readonly number[]) {
+    const { access, clock, config, eventlog, log, metrics } = deps;
+    this.deps = deps;
+    const kinds = mergeKinds([{ topics: [presenceTopics] }, ...modules]);
+    this.#forms = modules.flatMap(({ plain }) => (plain === undefined ? [] : [plain]));
+    this.plain = plainForms(this.#forms);
+    const generation = (): number => eventlog.generation;
+    this.hub = new Hub({
+      generation,
+      heads: from,
+      ring: ringBounds,
+      kinds,
+      onEntry: (entry) => this.#see(entry),
+      onFlush: (entries, readers) => metrics.gateway.deliveries.inc(entries * readers),
+    });
+    const past = new Past({ eventlog, log }, { entriesMax: missedEntriesMax, bytesMax: topicBytesMax });
+    const onLimited = (): void => metrics.gateway.limited.inc();
+    this.catchUp = new CatchUp({ hub: this.hub, past, generation, onLimited });
+    this.subscribing = {
+      hub: this.hub,
+      catchUp: this.catchUp,
+      generation,
+      authorize: (actor, topic) => authorizeTopic(kinds, actor, topic),
+      asRefusal: (error) => {
+        const refusal = asRefusal(error);
+        if (refusal.code === "internal") log.error({ err: error }, "a topic could not be subscribed to");
+        return refusal;
+      },
+    };
+    this.admission = new Admission(admissionRules(config), clock);
+    this.keeper = new Keeper({ access, clock, end: (connection, reason) => this.end(connection, reason) });
+    this.dispatch = new Dispatch({
+      ...deps,
+      subscribing: this.subscribing,
+      methods: modules.flatMap(({ methods = [] }) => methods),
+      plain: this.#forms,
+      signalOf: (topic) => this.#signalOf(topic),
+      frameRate: config.rateFrames,
+      authenticate: (connection, token, id) => this.entrance.authenticate(connection, token, id),
+      end: (connection, reason) => this.end(connection, reason),
+    });
+    this.entrance = new Entrance(this);
+    this.#tail = new Tail({ eventlog, hub: this.hub, log }, from, (partition, head) =>
+      this.hub.lose(partition, head, (subscription) => this.catchUp.skip(subscription)),
+    );
+    const node = uuidv7();
+    this.probe = new Probe(eventlog, log, node);
+    this.#board = new SignalBoard((topic) => this.hub.channelsOf(topic));
+    this.presence = new Presence({
+      node,
+      signals: deps.signals,
+      post: (signal) => this.#board.post(signal),
+    });
+    this.#unsubscribe = deps.signals.onSignal((signal) => this.#board.post(signal));
+  }
+
+  /** Resolves when it has read up to the end of the log. */
+  static async start(deps: GatewayDeps, modules: readonly Module[]): Promise<Gateway> {
+    const gateway = new Gateway(deps, modules, await Tail.begin(deps.eventlog));
+    await gateway.#tail.start();
+    return gateway;
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** A connection whose credentials are good: it is counted, kept alive and may ask. False when there is no place for it. */
+  open(connection: Connection, actor: Actor): boolean {
+    if (!this.admission.enterActor(actorName(actor))) {
+      this.end(connection, "too_many_connections");
+      return false;
+    }
+    connection.actor = actor;
+    connection.phase = "open";
+    this.entrance.settle(connection);
+    this.#connections.add(connection);
+    this.deps.metrics.gateway.connections.set(this.#connections.size);
+    if (actor.kind === "user") {
+      const own = this.#byUser.get(actor.id);
+      if (own === undefined) {
+        this.#byUser.set(actor.id, new Set([connection]));
+        this.presence.arrived(actor.id);
+      } else own.add(connection);
+    }
+    this.keeper.add(connection);
+    return true;
+  }
+
+  /** Takes a connection out of everything first and closes it then, so that nothing reaches it that is no longer its. */
+  end(connection: Connection, reason: CloseReason): void {
+    if (connection.phase === "closed") return;
+    this.forget(connection);
+    this.deps.metrics.gateway.closed.inc({ reason });
+    connection.close(reason);
+  }
+
+  /** The connection is over, whoever has ended it. May be called again. */
+  forget(connection: Connection): void {
+    connection.phase = "closed";
+    this.entrance.settle(connection);
+    for (const subscription of connection.subscriptions.values()) {
+      if (subscription.index !== -1) this.hub.leave(subscription);
+    }
+    connection.subscriptions.clear();
+    if (!this.#connections.delete(connection)) return;
+    this.deps.metrics.gateway.connections.set(this.#connections.size);
+    this.keeper.remove(connection);
+    const { actor } = connection;
+    if (actor === undefined) return;
+    this.admission.leaveActor(actorName(actor));
+    if (actor.kind !== "user") return;
+    const own = this.#byUser.get(actor.id);
+    own?.delete(connection);
+    if (own?.size !== 0) return;
+    this.#byUser.delete(actor.id);
+    this.presence.left(actor.id);
+  }
+
+  /** A connection that took nothing takes something again. */
+  catchUpAll(connection: Connection): void {
+    for (const subscription of connection.subscriptions.values()) {
+      if (connection.full) return connection.lag();
+      this.catchUp.run(subscription);
+    }
+  }
+
+  /** Tells everybody that the server goes, and closes them little by little: they must not all come back at once. */
+  leave(): void {
+    this.#left ??= this.#seeOff();
+  }
+
+  /** Resolves when everybody has been sent away and nothing is read any more. */
+  async close(): Promise<void> {
+    this.leave();
+    await this.#left;
+    this.entrance.close();
+    for (const connection of this.#connections) this.end(connection, "draining");
+    this.#unsubscribe();
+    this.presence.stop();
+    this.#board.stop();
+    this.probe.stop();
+    this.keeper.stop();
+    await this.#tail.stop();
+  }
+
+  async #seeOff(): Promise<void> {
+    this.draining = true;
+    const bytes = frameOf({ type: "server.draining", close_within_ms: drainMs });
+    const all = [...this.#connections];
+    for (const connection of all) if (connection.native) connection.write(bytes);
+    const perStep = Math.ceil(all.length / (drainMs / drainStepMs));
+    while (all.length > 0) {
+      for (const connection of all.splice(0, perStep)) this.end(connection, "draining");
+      if (all.length > 0) await pause(drainStepMs);
+    }
+  }
+
+  /** Subscribes a connection that speaks the seeds' forms to what it hears from its first moment. */
+  async openPlain(connection: Connection, actor: Actor): Promise<void> {
+    const topics = await Promise.all(this.#forms.map((form) => form.topics(actor)));
+    const wanted = new Map(topics.flat().map((topic): [string, undefined] => [topic, undefined]));
+    const { begin } = await subscribe(this.subscribing, connection, actor, wanted);
+    begin();
+  }
+
+  /** What is true of a topic at this moment, for those who begin to read it. */
+  #signalOf(topic: string): Signal | undefined {
+    return kindOf(topic) === presenceTopics.kind
+      ? this.presence.signalOf(Number(topic.slice(presenceTopics.kind.length + 1)))
+      : undefined;
+  }
+
+  #see(entry: Entry): void {
+    if (entry.type === probeType) return this.probe.see(entry);
+    if (entry.type !== sessionEnded || entry.data === redactedData) return;
+    const { session_id } = parseData<SessionEndedData>(entry);
+    const own = this.#byUser.get(Number(entry.topic.slice("user/".length)));
+    for (const connection of own ?? []) {
+      if (session_id === undefined || connection.sessionId === session_id) {
+        this.end(connection, "session_ended");
+      }
+    }
+  }
+}
+
+function admissionRules(config: Deps["config"]): AdmissionRules {
+  return {
+    perAddressMax: config.connectionsPerAddress,
+    perActorMax: config.connectionsPerUser,
+    handshakes: config.rateConnect,
+  };
+}

@@ -1,0 +1,116 @@
+import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { WebSocket } from "ws";
+import type { ServerFrame } from "../../protocol/frames.ts";
+import { splitFrames } from "./frame-bytes.ts";
+
+/** The way to a client. Takes the bytes of WebSocket frames, whatever it makes of them. */
+export type Link = {
+  /** Bytes that the client has not taken yet. */
+  readonly unsentBytes: number;
+  /** Whether the client can show that it lives. */
+  readonly answersPings: boolean;
+  write(frames: Buffer): void;
+  /** Lets what the client sends wait, or no longer. */
+  setReading(reading: boolean): void;
+  /** Calls back once, when a client that had too many bytes waiting has taken all of them. */
+  onceDrained(callback: () => void): void;
+  close(code: number, meaning: string): void;
+  terminate(): void;
+};
+
+/** Frames go past `ws`, which would build each of them anew: out here go finished bytes, many frames in one write. */
+export class WebSocketLink implements Link {
+  readonly answersPings = true;
+  readonly #ws: WebSocket;
+  readonly #socket: Socket;
+
+  constructor(ws: WebSocket, socket: Socket) {
+    this.#ws = ws;
+    this.#socket = socket;
+  }
+
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  write(frames: Buffer): void {
+    this.#socket.write(frames);
+  }
+
+  setReading(reading: boolean): void {
+    if (reading) this.#ws.resume();
+    else this.#ws.pause();
+  }
+
+  onceDrained(callback: () => void): void {
+    this.#socket.once("drain", callback);
+  }
+
+  close(code: number, meaning: string): void {
+    this.#ws.close(code, meaning);
+  }
+
+  terminate(): void {
+    this.#ws.terminate();
+  }
+}
+
+/**
+ * Server-sent events: the same frames as text. An event's id holds the positions of all topics of the stream, since a
+ * browser that comes back says only the last one it saw.
+ */
+export class EventStreamLink implements Link {
+  readonly answersPings = false;
+  readonly #response: ServerResponse;
+  /** Topics in the order of the request, with the position that the client has. */
+  readonly #positions: Map<string, string>;
+
+  constructor(response: ServerResponse, positions: ReadonlyMap<string, string>) {
+    this.#response = response;
+    this.#positions = new Map(positions);
+  }
+
+  get unsentBytes(): number {
+    return this.#response.writableLength;
+  }
+
+  write(frames: Buffer): void {
+    const events = splitFrames(frames).map(({ isPing, text }) => (isPing ? ":\n\n" : this.#eventOf(text)));
+    this.#response.write(events.join(""));
+  }
+
+  setReading(): void {
+    // Nothing comes.
+  }
+
+  onceDrained(callback: () => void): void {
+    this.#response.once("drain", callback);
+  }
+
+  close(code: number, meaning: string): void {
+    this.#response.end(`event: close\ndata: ${JSON.stringify({ code, reason: meaning })}\n\n`);
+  }
+
+  terminate(): void {
+    this.#response.destroy();
+  }
+
+  #eventOf(text: string): string {
+    const frame = JSON.parse(text) as ServerFrame;
+    if (frame.type === "entry" || frame.type === "limited") this.#move(frame.topic, frame.position);
+    else if (frame.type === "positions") {
+      for (const [topic, position] of Object.entries(frame.positions)) this.#move(topic, position);
+    } else if (frame.type === "subscribed") {
+      for (const [topic, { position }] of Object.entries(frame.topics)) this.#move(topic, position);
+    }
+    return `id: ${[...this.#positions.values()].join(",")}\ndata: ${text}\n\n`;
+  }
+
+  #move(topic: string, position: string): void {
+    if (this.#positions.has(topic)) this.#positions.set(topic, position);
+  }
+}
+
+/** Stands in an event's id for a topic of which the client has heard nothing. */
+export const noPosition = "-";
