@@ -15,6 +15,8 @@ const checks: readonly Check[] = [
   // Lint and the compiler are Go programs which, left alone, do the same work in several threads: half of their time.
   { name: "lint", command: ["oxlint", "--deny-warnings"], env: { GOMAXPROCS: "1" } },
   { name: "types", command: ["tsc", "-p", ".", "--checkers", "1"] },
+  // Of what browsers run: without the types of Node.
+  { name: "sdk", command: ["tsc", "-p", "sdk/tsconfig.build.json", "--noEmit", "--checkers", "1"] },
   { name: "unit tests", command: [process.execPath, "scripts/test.ts", "unit"] },
 ];
 

@@ -18,7 +18,7 @@ process.exitCode = needsPostgres ? await withPostgres(runTests) : await runTests
 async function chooseFiles(): Promise<readonly string[]> {
   if (mode !== undefined && mode !== "unit" && mode !== "pg") return [mode, ...rest];
   const all: string[] = [];
-  for await (const file of glob("{src,protocol,test,scripts,bench}/**/*.test.ts", {
+  for await (const file of glob("{src,protocol,sdk,test,scripts,bench}/**/*.test.ts", {
     exclude: ["**/node_modules/**"],
   })) {
     all.push(file);

@@ -1,0 +1,63 @@
+import type {
+  Account,
+  AccountChange,
+  Login,
+  NewPassword,
+  NewUser,
+  Registration,
+  SeedUser,
+  SignedIn,
+  UserQuery,
+} from "../protocol/accounts.ts";
+import type { Http } from "./http.ts";
+import type { Session } from "./session.ts";
+import type { Transport } from "./transport.ts";
+
+/** People: who they are, and how they sign in. */
+export type AccountCalls = {
+  /** Becomes a person of the server, and signs in. */
+  register(registration: Registration): Promise<Account>;
+  login(login: Login): Promise<Account>;
+  /** Signs out on this device, at once and also without a network; the server is told when it can be. */
+  logout(): Promise<void>;
+  me(): Promise<Account>;
+  rename(name: string): Promise<Account>;
+  /** Everywhere else the person is signed out. */
+  changePassword(passwords: NewPassword): Promise<void>;
+  /** People in the order of their ids; the next page is `after` the last one. */
+  users(query?: UserQuery): Promise<readonly SeedUser[]>;
+  /** For who manages people. */
+  createUser(user: NewUser): Promise<SeedUser>;
+  disableUser(userId: number): Promise<void>;
+  enableUser(userId: number): Promise<void>;
+};
+
+export function accountCalls(http: Http, transport: Transport, session: Session): AccountCalls {
+  const signIn = async (path: string, body: unknown): Promise<Account> => {
+    // Done twice it would be two people, or two sessions.
+    const answer = await transport({ method: "POST", path, body, repeatable: false });
+    return session.signedIn(answer as SignedIn);
+  };
+  return {
+    register: (registration) => signIn("/api/v1/auth/register", registration),
+    login: (login) => signIn("/api/v1/auth/login", login),
+    logout: async () => {
+      const token = await session.refreshToken();
+      await session.forget();
+      if (token === undefined) return;
+      const body = { refresh_token: token };
+      await transport({ method: "POST", path: "/api/v1/auth/logout", body, repeatable: true });
+    },
+    me: () => http.call({ method: "GET", path: "/api/v1/me", repeatable: true }),
+    rename: (name) => {
+      const body: AccountChange = { name };
+      return http.call({ method: "PATCH", path: "/api/v1/me", body, repeatable: true });
+    },
+    changePassword: (body) =>
+      http.call({ method: "PUT", path: "/api/v1/me/password", body, repeatable: false }),
+    users: (query) => http.call({ method: "GET", path: "/api/v1/users", query, repeatable: true }),
+    createUser: (body) => http.call({ method: "POST", path: "/api/v1/users", body, repeatable: false }),
+    disableUser: (id) => http.call({ method: "POST", path: `/api/v1/users/${id}/disable`, repeatable: true }),
+    enableUser: (id) => http.call({ method: "POST", path: `/api/v1/users/${id}/enable`, repeatable: true }),
+  };
+}

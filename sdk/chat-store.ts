@@ -1,0 +1,291 @@
+import type { Message, MessagesQuery } from "../protocol/chat.ts";
+import { topics } from "../protocol/topics.ts";
+import { readRoom, readRooms } from "./chat-reader.ts";
+import { applyEntry, applySnapshot, emptyChat, limitedEntry, markRead, withPending } from "./chat-state.ts";
+import type { ChatEntry, ChatState, Snapshot } from "./chat-view.ts";
+import type { Client } from "./client.ts";
+import { Errands } from "./errands.ts";
+import { TidingsError } from "./errors.ts";
+import { Journal, type Scope } from "./journal.ts";
+import { type Source, createSource } from "./observable.ts";
+import type { QueuedMessage } from "./queued-message.ts";
+import { SendQueue } from "./send-queue.ts";
+
+/** The name of the socket's request that sends a message. */
+const sendRequest = "message.send";
+
+/**
+ * The rooms of the person who is signed in, kept up to date: snapshots over HTTP, entries over the socket, what is
+ * written on this device. Resolves when it is known who that is; rooms come when they are read. Starts the client.
+ */
+export async function openChat(client: Client): Promise<ChatStore> {
+  const { id } = await client.whoAmI();
+  const store = new ChatStore(client, id);
+  try {
+    await store.start();
+  } catch (error) {
+    store.stop();
+    throw error;
+  }
+  return store;
+}
+
+export class ChatStore {
+  readonly #client: Client;
+  readonly #state: Source<ChatState>;
+  readonly #queue: SendQueue;
+  readonly #errands: Errands;
+  /** What ends each subscription. */
+  readonly #rooms = new Map<number, () => void>();
+  readonly #ends: (() => void)[] = [];
+  /** Rooms whose messages are on a screen, and those whose members are. */
+  readonly #opened = new Set<number>();
+  readonly #listed = new Set<number>();
+  /** How often entries of a room were missed. */
+  readonly #gaps = new Map<number, number>();
+  readonly #journal = new Journal();
+  #stopped = false;
+
+  constructor(client: Client, me: number) {
+    const { storage, clock, random, onError } = client.surroundings;
+    this.#client = client;
+    this.#state = createSource(emptyChat(me), onError);
+    this.#errands = new Errands({ clock, random, onError });
+    this.#queue = new SendQueue({
+      storage,
+      prefix: `outbox/${me}/`,
+      clock,
+      random,
+      onError,
+      deliver: (message, signal) => this.#deliver(message, signal),
+    });
+  }
+
+  readonly get = (): ChatState => this.#state.get();
+  readonly subscribe = (listener: (state: ChatState) => void): (() => void) =>
+    this.#state.subscribe(listener);
+  /** Everything that waits to be sent, with why it failed. */
+  get outbox(): SendQueue["messages"] {
+    return this.#queue.messages;
+  }
+
+  async start(): Promise<void> {
+    const { account, connection } = this.#client;
+    const { me } = this.get();
+    this.#ends.push(
+      this.#queue.messages.subscribe((waiting) => this.#set(withPending(this.get(), waiting))),
+      // Somebody else has signed in, perhaps in another tab: what one person wrote is not sent as another one's.
+      account.subscribe((person) => {
+        if (person !== undefined && person.id !== me) this.stop();
+      }),
+      connection.subscribe(({ state, userId = me }) => {
+        if (userId !== me) this.stop();
+        else if (state === "open") this.#hurry();
+      }),
+      this.#client.subscribe(topics.user(me), {
+        entry: (entry) => this.#entry(entry),
+        live: once(() => this.#readRooms()),
+        limited: () => this.#readRooms(),
+      }),
+    );
+    this.#client.start();
+    await this.#queue.start();
+  }
+
+  /**
+   * Ends everything of this store, as happens when somebody else signs in. The client stays as it is; what waits to be
+   * sent stays in the storage.
+   */
+  stop(): void {
+    this.#stopped = true;
+    this.#queue.stop();
+    this.#errands.stop();
+    for (const end of [...this.#ends.splice(0), ...this.#rooms.values()]) end();
+    this.#rooms.clear();
+  }
+
+  /** Reads the room's newest messages, and reads them anew whenever entries were missed. */
+  async openRoom(roomId: number): Promise<void> {
+    this.#opened.add(roomId);
+    await this.#read(roomId, () => this.#readOne(roomId));
+  }
+
+  /** Nobody looks at its messages any more. They stay, but are not read anew. */
+  closeRoom(roomId: number): void {
+    this.#opened.delete(roomId);
+  }
+
+  /** More messages: `{ before }` the first one that is known, `{ around }` one that is linked to. */
+  loadMessages(roomId: number, query: MessagesQuery = {}): Promise<void> {
+    return this.#read(roomId, async () => ({
+      kind: "page",
+      roomId,
+      page: await this.#client.chat.messages(roomId, query),
+    }));
+  }
+
+  /** All members of the room, from now on. Of a room with very many they stay unknown. */
+  async loadMembers(roomId: number): Promise<void> {
+    this.#listed.add(roomId);
+    await this.#read(roomId, () => this.#readOne(roomId));
+  }
+
+  /** Resolves with the message's `client_msg_id` when it is stored on this device; it shows as pending at once. */
+  send(roomId: number, content: string, replyTo?: string): Promise<string> {
+    return this.#queue.send({ roomId, content, ...(replyTo === undefined ? {} : { replyTo }) });
+  }
+
+  /** Sends a failed message once more, as a new one. */
+  resend(clientMsgId: string): Promise<string> {
+    return this.#queue.resend(clientMsgId);
+  }
+
+  /** Forgets a message that has not been sent. False when it is on its way. */
+  discard(clientMsgId: string): Promise<boolean> {
+    return this.#queue.discard(clientMsgId);
+  }
+
+  /** Everything up to `seq` is read: here at once, on the server as soon as it can be told. */
+  markRead(roomId: number, seq: number): void {
+    const before = this.get();
+    this.#set(markRead(before, roomId, seq));
+    if (this.get() === before) return;
+    this.#errands.run(`mark ${roomId}`, async () => {
+      const view = this.get().rooms[roomId];
+      if (view === undefined) return;
+      const read = await this.#client.chat.markRead(roomId, view.last_read_seq).catch(orNoMember);
+      if (read !== undefined) this.#entry({ type: "room.read", data: read });
+    });
+  }
+
+  #hurry(): void {
+    this.#queue.hurry();
+    this.#errands.hurry();
+  }
+
+  async #deliver(queued: QueuedMessage, signal: AbortSignal): Promise<() => void> {
+    const { client_msg_id, room_id, content, reply_to } = queued;
+    const body = { client_msg_id, content, ...(reply_to === null ? {} : { reply_to }) };
+    const gaps = this.#gaps.get(room_id);
+    const message = await (isOpen(this.#client)
+      ? this.#client.request<Message>(sendRequest, { room_id, ...body })
+      : this.#client.chat.send(room_id, body, { attempts: 1, signal }));
+    return () => {
+      this.#entry({ type: "message.created", data: { message } });
+      // The answer may be older than what was missed meanwhile, and what was missed may speak of it.
+      if (gaps !== this.#gaps.get(room_id)) this.#missed(room_id);
+    };
+  }
+
+  #entry(entry: ChatEntry): void {
+    this.#journal.note(entry);
+    this.#set(applyEntry(this.get(), entry));
+    if (entry.type === "room.joined" || entry.type === "room.left") this.#follow();
+    this.#confirm(entry);
+  }
+
+  /** One's own message is there, whatever became of the answer. */
+  #confirm({ type, data }: ChatEntry): void {
+    if (!type.startsWith("message.") || typeof data !== "object" || data === null) return;
+    const { message } = data as { readonly message?: Message };
+    if (message?.user_id === this.get().me) this.#queue.confirm(message.client_msg_id);
+  }
+
+  #read(scope: Scope, ask: () => Promise<Snapshot>): Promise<void> {
+    return this.#journal.read(scope, ask, (snapshot, since) => {
+      this.#set(applySnapshot(this.get(), snapshot, since));
+      this.#follow();
+    });
+  }
+
+  /** Entries of the room were missed, or may have been. */
+  #missed(roomId: number): void {
+    this.#gaps.set(roomId, (this.#gaps.get(roomId) ?? 0) + 1);
+    this.#entry(limitedEntry(roomId));
+    if (this.#isShown(roomId)) this.#readRoom(roomId);
+    else this.#readRooms();
+  }
+
+  #isShown(roomId: number): boolean {
+    return this.#opened.has(roomId) || this.#listed.has(roomId);
+  }
+
+  #readOne(roomId: number): Promise<Snapshot> {
+    return readRoom(this.#client.chat, roomId, {
+      messages: this.#opened.has(roomId),
+      members: this.#listed.has(roomId),
+    });
+  }
+
+  #readRooms(): void {
+    this.#errands.run("rooms", () => this.#read("rooms", () => readRooms(this.#client.chat)));
+  }
+
+  #readRoom(roomId: number): void {
+    this.#errands.run(`room ${roomId}`, () => this.#read(roomId, () => this.#readOne(roomId)));
+  }
+
+  #set(next: ChatState): void {
+    if (!this.#stopped) this.#state.set(next);
+  }
+
+  /** Subscribes to the rooms that are there, and to no others. */
+  #follow(): void {
+    if (this.#stopped) return;
+    const { rooms } = this.get();
+    for (const [roomId, end] of this.#rooms) {
+      if (rooms[roomId] !== undefined) continue;
+      this.#rooms.delete(roomId);
+      this.#opened.delete(roomId);
+      this.#listed.delete(roomId);
+      end();
+    }
+    for (const { room } of Object.values(rooms)) {
+      if (!this.#rooms.has(room.id)) this.#rooms.set(room.id, this.#subscribe(room.id));
+    }
+    this.#set(withPending(this.get(), this.#queue.messages.get()));
+  }
+
+  #subscribe(roomId: number): () => void {
+    const { onError } = this.#client.surroundings;
+    const missed = (): void => this.#missed(roomId);
+    try {
+      return this.#client.subscribe(topics.room(roomId), {
+        entry: (entry) => this.#entry(entry),
+        // What is known was read before this moment, and something may have happened in between.
+        live: once(missed),
+        limited: missed,
+        removed: () => {
+          // Whoever was let in again meanwhile is subscribed anew when the room was read.
+          this.#rooms.delete(roomId);
+          this.#readRoom(roomId);
+        },
+        refused: () => this.#readRoom(roomId),
+      });
+    } catch (error) {
+      // More rooms than a connection may be subscribed to: this one is as the list of rooms said last.
+      onError(error);
+      return () => undefined;
+    }
+  }
+}
+
+function isOpen({ connection }: Client): boolean {
+  const { state } = connection.get();
+  return state === "open" || state === "draining";
+}
+
+function once(act: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    act();
+  };
+}
+
+/** Whoever is no member any more has nothing to mark. */
+function orNoMember(error: unknown): undefined {
+  if (error instanceof TidingsError && (error.status === 403 || error.status === 404)) return undefined;
+  throw error;
+}

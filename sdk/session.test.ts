@@ -1,0 +1,298 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Account, SignedIn } from "../protocol/accounts.ts";
+import { openChat } from "./chat-store.ts";
+import { createClient } from "./client.ts";
+import { type ClientStorage, memoryStorage } from "./storage.ts";
+import { fixedToken, sessionKey, tokenMarginMs, tokensFrom } from "./session.ts";
+import {
+  type Asked,
+  FakeSockets,
+  ManualClock,
+  type Told,
+  fakeFetch,
+  outcomeOf,
+  problem,
+  settle,
+} from "./world.fixture.ts";
+
+const ann: Account = {
+  id: 7,
+  uuid: "0198f000-0000-7000-8000-000000000007",
+  username: "ann",
+  email: "ann@example.org",
+  name: "Ann",
+  role: "user",
+  created_at: "2026-01-01T00:00:00.000Z",
+};
+
+function signedIn(n: number, user = ann): SignedIn {
+  return {
+    access_token: `access-${n}`,
+    token_type: "Bearer",
+    expires_in: 900,
+    refresh_token: `refresh-${n}`,
+    user,
+  };
+}
+
+/**
+ * A server whose newest access token is the only good one, and whose refresh tokens are good once. `late` holds the
+ * answers to refreshes back until it is called.
+ */
+function accountServer() {
+  const state = { issued: 0, refreshes: 0, ended: false };
+  let gate: Promise<void> | undefined;
+  let open: () => void = () => undefined;
+  const answer = async ({ path, headers, body }: Asked): Promise<Told> => {
+    if (path === "/api/v1/auth/login") return { status: 200, body: signedIn(++state.issued) };
+    if (path === "/api/v1/auth/logout") return { status: 204 };
+    if (path === "/api/v1/auth/refresh") {
+      state.refreshes++;
+      await gate;
+      const { refresh_token } = body as { readonly refresh_token: string };
+      if (state.ended || refresh_token !== `refresh-${state.issued}`) return problem(401, "unauthorized");
+      return { status: 200, body: signedIn(++state.issued) };
+    }
+    const good = !state.ended && headers["authorization"] === `Bearer access-${state.issued}`;
+    return good ? { status: 200, body: ann } : problem(401, "unauthorized");
+  };
+  return {
+    state,
+    answer,
+    hold: () => {
+      gate = new Promise((resolve) => (open = resolve));
+    },
+    release: () => open(),
+  };
+}
+
+function device(server: ReturnType<typeof accountServer>, storage: ClientStorage = memoryStorage()) {
+  const clock = new ManualClock();
+  const fetch = fakeFetch(server.answer);
+  const sockets = new FakeSockets();
+  const client = createClient({
+    url: "http://server",
+    storage,
+    clock,
+    random: () => 0.5,
+    fetch,
+    webSocket: sockets.make,
+  });
+  return { client, clock, storage, sockets, asked: fetch.asked };
+}
+
+const credentials = { login: "ann", password: "correct horse" };
+
+test("signing in is remembered over a reload, and forgotten when signed out", async () => {
+  const server = accountServer();
+  const first = device(server);
+  assert.equal(await outcomeOf(first.client.accounts.me()), "signed_out");
+  assert.deepEqual(await first.client.accounts.login(credentials), ann);
+  assert.deepEqual(first.client.account.get(), ann);
+
+  const second = device(server, first.storage);
+  assert.equal(second.client.account.get(), undefined);
+  assert.deepEqual(await second.client.whoAmI(), ann);
+  assert.equal(second.asked.length, 0);
+  assert.deepEqual(await second.client.accounts.me(), ann);
+
+  await second.client.accounts.logout();
+  assert.equal(second.client.account.get(), undefined);
+  assert.equal((await second.storage.load("")).size, 0);
+  assert.equal(await outcomeOf(second.client.accounts.me()), "signed_out");
+  assert.deepEqual(second.asked.at(-1)?.body, { refresh_token: "refresh-1" });
+});
+
+test("calls whose token is refused at the same time renew it once, and are sent again", async () => {
+  const server = accountServer();
+  const { client, asked } = device(server);
+  await client.accounts.login(credentials);
+  // Another device's doing, or a new key of the server: the token is not good any more.
+  server.state.issued++;
+  server.hold();
+  const refreshToken = `refresh-${server.state.issued}`;
+  await client.surroundings.storage.save(sessionKey, JSON.stringify({ ...kept(1), refreshToken }));
+  const calls = Promise.all(Array.from({ length: 20 }, () => client.accounts.me()));
+  await settle();
+  server.release();
+  assert.equal((await calls).length, 20);
+  assert.equal(server.state.refreshes, 1);
+  assert.equal(asked.filter(({ path }) => path === "/api/v1/me").length, 40);
+});
+
+function kept(n: number) {
+  return {
+    accessToken: `access-${n}`,
+    refreshToken: `refresh-${n}`,
+    expiresAt: Number.MAX_SAFE_INTEGER,
+    account: ann,
+  };
+}
+
+test("a token is renewed before it ends", async () => {
+  const server = accountServer();
+  const { client, clock, asked } = device(server);
+  await client.accounts.login(credentials);
+  clock.sleep(900_000 - tokenMarginMs - 1);
+  await client.accounts.me();
+  assert.equal(server.state.refreshes, 0);
+  clock.sleep(1);
+  await client.accounts.me();
+  assert.equal(server.state.refreshes, 1);
+  assert.ok(
+    asked.every(({ path }, i) => path !== "/api/v1/me" || asked[i]?.headers["authorization"] !== undefined),
+  );
+});
+
+test("a renewal that another tab has done is taken over, not repeated", async () => {
+  const server = accountServer();
+  const storage = memoryStorage();
+  const [one, two] = [device(server, storage), device(server, storage)];
+  await one.client.accounts.login(credentials);
+  await two.client.accounts.me();
+  one.clock.sleep(895_000);
+  await one.client.accounts.me();
+  assert.equal(server.state.refreshes, 1);
+  // The second tab's token is refused, and the storage has a better one.
+  await two.client.accounts.me();
+  assert.equal(server.state.refreshes, 1);
+});
+
+test("a sign-in that is over elsewhere is over here", async () => {
+  const server = accountServer();
+  const { client, storage } = device(server);
+  await client.accounts.login(credentials);
+  const seen: unknown[] = [];
+  client.account.subscribe((account) => seen.push(account));
+  server.state.ended = true;
+  assert.equal(await outcomeOf(client.accounts.me()), "signed_out");
+  assert.deepEqual(seen, [undefined]);
+  assert.equal((await storage.load("")).size, 0);
+});
+
+test("a renewal that fails on the way signs nobody out", async () => {
+  const server = accountServer();
+  const { client, clock } = device(server);
+  await client.accounts.login(credentials);
+  const answer = server.answer;
+  let down = true;
+  const fetch = fakeFetch((asked) =>
+    down && asked.path.endsWith("refresh") ? new Error("no network") : answer(asked),
+  );
+  const other = createClient({
+    url: "http://server",
+    storage: client.surroundings.storage,
+    clock,
+    random: () => 0,
+    fetch,
+    webSocket: new FakeSockets().make,
+  });
+  clock.sleep(900_000);
+  const call = other.accounts.me();
+  const outcome = outcomeOf(call);
+  for (let i = 0; i < 5; i++) await clock.pass(1_000);
+  await outcome;
+  assert.equal(await outcomeOf(call), "network");
+  down = false;
+  assert.deepEqual(await other.accounts.me(), ann);
+});
+
+test("a renewal does not undo a sign-in that came while it was on its way", async () => {
+  const server = accountServer();
+  const { client, clock } = device(server);
+  await client.accounts.login(credentials);
+  clock.sleep(900_000);
+  server.hold();
+  const call = client.accounts.me();
+  await settle();
+  await client.accounts.login(credentials);
+  server.release();
+  assert.deepEqual(await call, ann);
+  const { storage } = client.surroundings;
+  assert.match((await storage.load(sessionKey)).get(sessionKey) ?? "", /"refresh-2"/);
+});
+
+test("a chat ends when somebody else signs in in another tab, and sends nothing in their name", async () => {
+  const server = accountServer();
+  const { client, clock, storage, asked } = device(server);
+  await client.accounts.login(credentials);
+  const chat = await openChat(client);
+  const bob = { ...ann, id: 8, username: "bob" };
+  server.state.issued = 2;
+  await storage.save(sessionKey, JSON.stringify({ ...kept(2), account: bob }));
+  clock.sleep(900_000);
+  await client.accounts.me();
+  assert.deepEqual(client.account.get(), bob);
+  await chat.send(1, "in whose name?");
+  await clock.pass(60_000);
+  assert.ok(asked.every(({ method, path }) => method !== "POST" || !path.endsWith("/messages")));
+  assert.equal((await storage.load("outbox/7/")).size, 1);
+  client.stop();
+});
+
+test("a storage that keeps nothing does not bring an older sign-in back", async () => {
+  const server = accountServer();
+  const memory = memoryStorage();
+  let full = false;
+  const storage: ClientStorage = {
+    ...memory,
+    save: (key, text) => (full ? Promise.reject(new Error("full")) : memory.save(key, text)),
+  };
+  const { client, clock } = device(server, storage);
+  await client.accounts.login(credentials);
+  full = true;
+  for (let round = 0; round < 3; round++) {
+    clock.sleep(900_000);
+    assert.deepEqual(await client.accounts.me(), ann);
+  }
+  assert.equal(server.state.issued, 4);
+});
+
+test("a storage that cannot be read is an error, and asked again later", async () => {
+  const server = accountServer();
+  const memory = memoryStorage();
+  await memory.save(sessionKey, JSON.stringify(kept(0)));
+  let broken = true;
+  const storage: ClientStorage = {
+    ...memory,
+    load: (prefix) => (broken ? Promise.reject(new Error("locked")) : memory.load(prefix)),
+  };
+  const { client } = device(server, storage);
+  assert.equal(await outcomeOf(client.accounts.me()), "storage_failed");
+  broken = false;
+  assert.deepEqual(await client.accounts.me(), ann);
+});
+
+test("what another version has stored is nobody's sign-in", async () => {
+  const server = accountServer();
+  for (const text of ["{", "null", "{}", '"x"']) {
+    const storage = memoryStorage();
+    await storage.save(sessionKey, text);
+    assert.equal(await outcomeOf(device(server, storage).client.accounts.me()), "signed_out");
+  }
+});
+
+test("a fixed credential is not offered again once it is refused", async () => {
+  const tokens = fixedToken("key");
+  assert.equal(await tokens.token(), "key");
+  assert.equal(await outcomeOf(tokens.token("key")), "signed_out");
+});
+
+test("an outside issuer is asked once at a time, only for another token, and not in a circle", async () => {
+  let n = 0;
+  let made = "t1";
+  const tokens = tokensFrom(async () => {
+    n++;
+    await settle();
+    return made;
+  }, new ManualClock());
+  assert.deepEqual(await Promise.all([tokens.token(), tokens.token()]), ["t1", "t1"]);
+  assert.equal(await tokens.token(), "t1");
+  assert.equal(n, 1);
+  made = "t2";
+  assert.deepEqual(await Promise.all([tokens.token("t1"), tokens.token("t1")]), ["t2", "t2"]);
+  assert.equal(n, 2);
+  await assert.rejects(tokens.token("t2"), { code: "signed_out" });
+  assert.equal(n, 3);
+});

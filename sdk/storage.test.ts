@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  type IdbDatabase,
+  type IdbFactory,
+  type IdbRequest,
+  indexedDbStorage,
+} from "./indexed-db-storage.ts";
+import { localStorageStorage } from "./local-storage.ts";
+import { type ClientStorage, memoryStorage } from "./storage.ts";
+
+/** A `localStorage` that holds so many characters. */
+function webStorage(room = Number.POSITIVE_INFINITY) {
+  const texts = new Map<string, string>();
+  return {
+    texts,
+    get length() {
+      return texts.size;
+    },
+    key: (index: number) => [...texts.keys()][index] ?? null,
+    getItem: (key: string) => texts.get(key) ?? null,
+    setItem: (key: string, value: string) => {
+      if (value.length > room) throw new Error("QuotaExceededError");
+      texts.set(key, value);
+    },
+    removeItem: (key: string) => void texts.delete(key),
+  };
+}
+
+/** As much of IndexedDB as is used: requests succeed and transactions complete later, or fail. */
+function idb(options: { readonly failing?: { open?: boolean; write?: boolean } } = {}) {
+  const { failing = {} } = options;
+  const stores = new Map<string, Map<string, unknown>>();
+  const opened: (IdbDatabase & { tell(type: string): void; closed: boolean })[] = [];
+  const target = () => {
+    const listeners = new Map<string, (() => void)[]>();
+    return {
+      addEventListener: (type: string, listener: () => void) =>
+        void listeners.set(type, [...(listeners.get(type) ?? []), listener]),
+      tell: (type: string) => {
+        for (const listener of listeners.get(type) ?? []) listener();
+      },
+    };
+  };
+  const request = <T>(result: T, type = "success"): IdbRequest<T> => {
+    const own = target();
+    queueMicrotask(() => own.tell(type));
+    return { addEventListener: own.addEventListener, result, error: new Error("not allowed") };
+  };
+  const database = () => {
+    const own = target();
+    const made = {
+      ...own,
+      closed: false,
+      close: () => {
+        made.closed = true;
+      },
+      createObjectStore: (name: string) => stores.set(name, new Map()),
+      transaction: (name: string) => {
+        assert.equal(made.closed, false, "the database is closed");
+        const transaction = target();
+        const texts = stores.get(name) ?? new Map<string, unknown>();
+        const pending: (() => void)[] = [];
+        queueMicrotask(() => {
+          if (failing.write !== true) for (const change of pending) change();
+          transaction.tell(failing.write === true ? "abort" : "complete");
+        });
+        return {
+          addEventListener: transaction.addEventListener,
+          error: new Error("disk full"),
+          objectStore: () => ({
+            put: (value: string, key: string) => pending.push(() => texts.set(key, value)),
+            delete: (key: string) => pending.push(() => texts.delete(key)),
+            getAll: () => request<unknown[]>([...texts.values()]),
+            getAllKeys: () => request<unknown[]>([...texts.keys()]),
+          }),
+        };
+      },
+    };
+    opened.push(made);
+    return made;
+  };
+  const factory: IdbFactory = {
+    open: (name) => {
+      assert.equal(name, "tidings");
+      if (failing.open === true) return request(undefined as never, "error");
+      const isNew = stores.size === 0;
+      const own = target();
+      const result = database();
+      queueMicrotask(() => {
+        if (isNew) own.tell("upgradeneeded");
+        own.tell("success");
+      });
+      return { addEventListener: own.addEventListener, result, error: null };
+    },
+  };
+  return { factory, opened, failing };
+}
+
+const kinds: Readonly<Record<string, () => ClientStorage>> = {
+  memory: memoryStorage,
+  localStorage: () => localStorageStorage(webStorage()),
+  IndexedDB: () => indexedDbStorage(idb().factory),
+};
+
+for (const [name, make] of Object.entries(kinds)) {
+  test(`${name}: what is saved is loaded by its prefix, replaced, and removed`, async () => {
+    const storage = make();
+    assert.equal((await storage.load("")).size, 0);
+    await storage.save("outbox/7/a", "1");
+    await storage.save("outbox/7/b", "ü𝄞");
+    await storage.save("outbox/70/c", "3");
+    await storage.save("session", "4");
+    await storage.save("outbox/7/a", "5");
+    assert.deepEqual(
+      await storage.load("outbox/7/"),
+      new Map([
+        ["outbox/7/a", "5"],
+        ["outbox/7/b", "ü𝄞"],
+      ]),
+    );
+    await storage.remove("outbox/7/a");
+    await storage.remove("never there");
+    assert.deepEqual([...(await storage.load("")).keys()].toSorted(), [
+      "outbox/7/b",
+      "outbox/70/c",
+      "session",
+    ]);
+  });
+}
+
+test("localStorage: what others keep there is not touched, and what does not fit is a rejection", async () => {
+  const area = webStorage(5);
+  area.texts.set("theirs", "x");
+  const [one, two] = [localStorageStorage(area, "one"), localStorageStorage(area, "two")];
+  await one.save("a", "1");
+  await two.save("a", "2");
+  assert.deepEqual(await one.load(""), new Map([["a", "1"]]));
+  await assert.rejects(one.save("b", "too long"), /Quota/);
+  await one.remove("a");
+  assert.deepEqual([...area.texts.keys()], ["theirs", "two/a"]);
+});
+
+test("IndexedDB: what fails is a rejection, and the next call begins anew", async () => {
+  const { factory, failing } = idb({ failing: { open: true } });
+  const storage = indexedDbStorage(factory);
+  await assert.rejects(storage.load(""), /not allowed/);
+  failing.open = false;
+  failing.write = true;
+  await assert.rejects(storage.save("a", "1"), /disk full/);
+  failing.write = false;
+  await storage.save("a", "1");
+  assert.deepEqual(await storage.load(""), new Map([["a", "1"]]));
+});
+
+test("IndexedDB: it is opened once, and let go of when another tab needs that", async () => {
+  const { factory, opened } = idb();
+  const storage = indexedDbStorage(factory);
+  await Promise.all([storage.save("a", "1"), storage.save("b", "2")]);
+  assert.equal(opened.length, 1);
+  opened[0]?.tell("versionchange");
+  assert.equal(opened[0]?.closed, true);
+  assert.equal((await storage.load("")).size, 2);
+  assert.equal(opened.length, 2);
+});
