@@ -2,12 +2,13 @@ import { type Db, openDb } from "../src/lib/db.ts";
 import type { BenchContext, Figure } from "./harness/bench.ts";
 import { benchLog } from "./harness/postgres.ts";
 import { interleave } from "./harness/rounds.ts";
+import type { LoadedServer } from "./harness/server-process.ts";
 import { type Spread, ratios, spreadFigures, spreadOf } from "./harness/spread.ts";
 import { Generator } from "./ingest/generator.ts";
 import { secondsUntilLag, verifyStored } from "./ingest/lag.ts";
 import type { LoadResult } from "./ingest/load.ts";
 import { type MemoryTrend, watchMemory } from "./ingest/memory.ts";
-import { type LoadedServer, type TidingsServer, startNoop, startTidings } from "./ingest/servers.ts";
+import { type TidingsServer, startNoop, startTidings } from "./ingest/servers.ts";
 
 /**
  * Requests on their way at once. With few, a closed loop divides them by the commit's latency instead of measuring

@@ -24,6 +24,31 @@ const benches: readonly Listed[] = [
     summary: "webhooks through the whole server until they are durable, against a handler that does nothing",
     load: async () => (await import("./ingest.ts")).runIngest,
   },
+  {
+    name: "fanout",
+    summary: "messages through the log to many WebSockets, against a loop over plain ws and Socket.IO",
+    load: async () => (await import("./fanout.ts")).runFanout,
+  },
+  {
+    name: "stalled",
+    summary: "what readers that stop reading cost the server and everybody else",
+    load: async () => (await import("./stalled.ts")).runStalled,
+  },
+  {
+    name: "idle",
+    summary: "memory of a connection that is signed in and subscribed, and the CPU that pings take",
+    load: async () => (await import("./idle.ts")).runIdle,
+  },
+  {
+    name: "reconnect",
+    summary: "everybody cut off at once, or the gateway killed, while messages go on",
+    load: async () => (await import("./reconnect.ts")).runReconnect,
+  },
+  {
+    name: "send",
+    summary: "durable chat messages over the socket and over HTTP, and how soon another member has them",
+    load: async () => (await import("./send.ts")).runSend,
+  },
 ];
 
 async function main(argv: readonly string[]): Promise<number> {

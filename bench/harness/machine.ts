@@ -19,7 +19,7 @@ export function machineFacts(): readonly (readonly [string, string])[] {
 }
 
 const ours = ["pg", "fastify", "typebox"];
-const peers = ["graphile-worker"];
+const peers = ["graphile-worker", "ws", "socket.io"];
 
 function versions(modules: string, names: readonly string[]): string[] {
   return names.map((name) => {

@@ -1,13 +1,15 @@
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 
 const directory = path.join(import.meta.dirname, "..");
+const wanted = path.join(directory, "package-lock.json");
+const installed = path.join(directory, "node_modules/.package-lock.json");
 
-/** Installs what the benches compare against, once; the server itself never needs it. */
+/** Installs what the benches compare against, and again when the list has changed; the server itself never needs it. */
 export function ensurePeerPackages(): void {
-  if (existsSync(path.join(directory, "node_modules/.package-lock.json"))) return;
-  console.log("Installing the peers into bench/node_modules (npm ci --prefix bench), once.");
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(wanted).mtimeMs) return;
+  console.log("Installing the peers into bench/node_modules (npm ci --prefix bench).");
   const { status } = spawnSync("npm", ["ci", "--prefix", directory, "--loglevel", "error"], {
     stdio: ["ignore", "inherit", "inherit"],
   });

@@ -1,9 +1,7 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
+import { residentMb } from "../harness/process-use.ts";
 import { slopeOf } from "../harness/spread.ts";
 
 const everyMs = 1_000;
-const kibibytesPerMegabyte = 1_000_000 / 1_024;
 
 export type MemoryTrend = {
   readonly startMb: number;
@@ -37,9 +35,4 @@ export async function watchMemory<T>(
   } finally {
     clearInterval(sampling);
   }
-}
-
-async function residentMb(pid: number): Promise<number> {
-  const { stdout } = await promisify(execFile)("ps", ["-o", "rss=", "-p", String(pid)]);
-  return Number(stdout.trim()) / kibibytesPerMegabyte;
 }

@@ -1,7 +1,7 @@
 import type { AddressInfo } from "node:net";
 import { fastify } from "fastify";
 import { WebhookBody } from "../../protocol/inbox.ts";
-import { validatorOptions } from "../../src/http/validation.ts";
+import { validatorOptions } from "../../src/schema/check.ts";
 
 /** What Fastify can do at best with the same requests: parse and check the body, and answer at once. */
 const app = fastify({

@@ -1,0 +1,34 @@
+import { uuidv7 } from "../../protocol/ids.ts";
+import { topics } from "../../protocol/topics.ts";
+import { type NewEntry, jsonText } from "../../src/eventlog/eventlog.ts";
+import type { DbAddress } from "../../src/lib/db.ts";
+import { openLog } from "../eventlog/tidings-log.ts";
+import { paced } from "../harness/paced.ts";
+import { type Load, type LoadResult, placeOf } from "./load.ts";
+import { joinedBy, messageIn } from "./messages.ts";
+import { obeyLoads } from "./sending-process.ts";
+
+/** Appends entries as the server's modules do, each with a call of its own: durable, then read by the gateway. */
+const { eventlog } = await openLog(JSON.parse(process.argv[2] ?? "") as DbAddress);
+
+async function send(load: Load): Promise<LoadResult> {
+  const appends: Promise<unknown>[] = [];
+  let failed = 0;
+  const result = await paced(load, (index) => {
+    appends.push(eventlog.append([entryOf(load, index)]).catch(() => failed++));
+  });
+  await Promise.all(appends);
+  return { ...result, failed };
+}
+
+function entryOf(load: Load, index: number): NewEntry {
+  const { id, number } = placeOf(load, index);
+  const base = { id: uuidv7(), actor: "user:1" };
+  if (load.to === "people") {
+    return { ...base, topic: topics.user(id), type: "room.joined", data: jsonText(joinedBy(id, number)) };
+  }
+  const data = jsonText(messageIn({ roomId: id, number }));
+  return { ...base, topic: topics.room(id), type: "message.created", data };
+}
+
+obeyLoads(0, send);
