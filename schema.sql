@@ -20,6 +20,123 @@ table access_api_key (
 
 sequence access_api_key_id_seq;
 
+table account_identity (
+  issuer text not null,
+  subject text not null,
+  user_id bigint not null,
+  constraint account_identity_pkey PRIMARY KEY (issuer, subject),
+  constraint account_identity_user_id_fkey FOREIGN KEY (user_id) REFERENCES account_user(id)
+);
+CREATE INDEX account_identity_user ON public.account_identity USING btree (user_id);
+
+table account_session (
+  id uuid not null,
+  user_id bigint not null,
+  number integer not null default 1,
+  renewed_at timestamp with time zone not null default now(),
+  created_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  ended_at timestamp with time zone,
+  end_reason text,
+  constraint account_session_check CHECK (((ended_at IS NULL) = (end_reason IS NULL))),
+  constraint account_session_end_reason_check CHECK ((end_reason = ANY (ARRAY['logout'::text, 'reuse'::text, 'password'::text, 'disabled'::text, 'admin'::text, 'limit'::text]))),
+  constraint account_session_number_check CHECK ((number >= 1)),
+  constraint account_session_pkey PRIMARY KEY (id),
+  constraint account_session_user_id_fkey FOREIGN KEY (user_id) REFERENCES account_user(id)
+);
+CREATE INDEX account_session_expiry ON public.account_session USING btree (expires_at);
+CREATE INDEX account_session_user ON public.account_session USING btree (user_id) WHERE (ended_at IS NULL);
+
+table account_user (
+  id bigint not null generated always as identity,
+  uuid uuid not null default gen_random_uuid(),
+  username text not null,
+  email text,
+  name text not null,
+  role text not null default 'user'::text,
+  password_hash text,
+  created_at timestamp with time zone not null default now(),
+  disabled_at timestamp with time zone,
+  constraint account_user_email_length CHECK (((char_length(email) >= 3) AND (char_length(email) <= 254))),
+  constraint account_user_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 64))),
+  constraint account_user_pkey PRIMARY KEY (id),
+  constraint account_user_role_check CHECK ((role = ANY (ARRAY['user'::text, 'moderator'::text, 'admin'::text]))),
+  constraint account_user_username_form CHECK ((username ~ '^[a-z0-9][a-z0-9._-]{1,31}$'::text)),
+  constraint account_user_uuid UNIQUE (uuid)
+);
+CREATE UNIQUE INDEX account_user_email ON public.account_user USING btree (lower(email));
+CREATE UNIQUE INDEX account_user_username ON public.account_user USING btree (username);
+
+sequence account_user_id_seq;
+
+table chat_erasure (
+  message_id uuid not null,
+  versions integer not null,
+  constraint chat_erasure_message_id_fkey FOREIGN KEY (message_id) REFERENCES chat_message(id),
+  constraint chat_erasure_pkey PRIMARY KEY (message_id),
+  constraint chat_erasure_versions_check CHECK ((versions >= 1))
+);
+
+table chat_message (
+  room_id bigint not null,
+  seq bigint not null,
+  id uuid not null,
+  sender_id bigint not null,
+  client_msg_id uuid not null,
+  reply_to uuid,
+  content text not null,
+  fingerprint bytea not null,
+  created_at timestamp with time zone not null,
+  version integer not null default 1,
+  edited_at timestamp with time zone,
+  deleted_at timestamp with time zone,
+  constraint chat_message_check CHECK (((deleted_at IS NULL) = (content <> ''::text))),
+  constraint chat_message_client_id UNIQUE (sender_id, client_msg_id),
+  constraint chat_message_content_length CHECK ((char_length(content) <= 4096)),
+  constraint chat_message_fingerprint_check CHECK ((octet_length(fingerprint) = 32)),
+  constraint chat_message_id UNIQUE (id),
+  constraint chat_message_pkey PRIMARY KEY (room_id, seq),
+  constraint chat_message_reply_to_fkey FOREIGN KEY (reply_to) REFERENCES chat_message(id),
+  constraint chat_message_room_id_fkey FOREIGN KEY (room_id) REFERENCES chat_room(id),
+  constraint chat_message_sender_id_fkey FOREIGN KEY (sender_id) REFERENCES account_user(id),
+  constraint chat_message_seq_check CHECK ((seq >= 1)),
+  constraint chat_message_version_check CHECK ((version >= 1))
+);
+
+table chat_message_revision (
+  message_id uuid not null,
+  version integer not null,
+  content text not null,
+  written_at timestamp with time zone not null,
+  constraint chat_message_revision_content_check CHECK ((content <> ''::text)),
+  constraint chat_message_revision_message_id_fkey FOREIGN KEY (message_id) REFERENCES chat_message(id),
+  constraint chat_message_revision_pkey PRIMARY KEY (message_id, version),
+  constraint chat_message_revision_version_check CHECK ((version >= 1))
+);
+
+table chat_room (
+  id bigint not null generated always as identity,
+  kind text not null,
+  name text,
+  direct_key text,
+  last_seq bigint not null default 0,
+  members integer not null default 0,
+  created_by bigint,
+  created_at timestamp with time zone not null default now(),
+  constraint chat_room_check CHECK (((kind = 'direct'::text) = (direct_key IS NOT NULL))),
+  constraint chat_room_check1 CHECK (((kind = 'direct'::text) = (name IS NULL))),
+  constraint chat_room_created_by_fkey FOREIGN KEY (created_by) REFERENCES account_user(id),
+  constraint chat_room_direct_key UNIQUE (direct_key),
+  constraint chat_room_kind_check CHECK ((kind = ANY (ARRAY['public'::text, 'private'::text, 'direct'::text]))),
+  constraint chat_room_last_seq_check CHECK ((last_seq >= 0)),
+  constraint chat_room_members_check CHECK ((members >= 0)),
+  constraint chat_room_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 80))),
+  constraint chat_room_pkey PRIMARY KEY (id)
+) with (fillfactor=50);
+CREATE INDEX chat_room_public ON public.chat_room USING btree (id) WHERE (kind = 'public'::text);
+
+sequence chat_room_id_seq;
+
 table eventlog_entry (
   segment integer not null,
   part smallint not null,
@@ -205,3 +322,17 @@ table migration (
   hash text,
   constraint migration_pkey PRIMARY KEY (number)
 );
+
+table room_member (
+  room_id bigint not null,
+  user_id bigint not null,
+  role text not null,
+  joined_at timestamp with time zone not null,
+  last_read_seq bigint not null,
+  constraint room_member_last_read_seq_check CHECK ((last_read_seq >= 0)),
+  constraint room_member_pkey PRIMARY KEY (room_id, user_id),
+  constraint room_member_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'moderator'::text, 'member'::text]))),
+  constraint room_member_room_id_fkey FOREIGN KEY (room_id) REFERENCES chat_room(id),
+  constraint room_member_user_id_fkey FOREIGN KEY (user_id) REFERENCES account_user(id)
+) with (fillfactor=70);
+CREATE INDEX room_member_user ON public.room_member USING btree (user_id, room_id);

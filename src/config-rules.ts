@@ -1,3 +1,5 @@
+import { ownName } from "./access/own-name.ts";
+
 /** Options as they arrive: texts by their environment names. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -23,7 +25,11 @@ export function contradictions(config: Values, env: Environment): readonly strin
       `${ofDatabase.join(", ")}: must have DB_HOST beside them, without which the server brings a database of its own`,
     );
   }
-  if (config.roles.includes("api") && config.port !== 0 && config.port === config.metricsPort) {
+  if (
+    (config.roles.includes("api") || config.roles.includes("gateway")) &&
+    config.port !== 0 &&
+    config.port === config.metricsPort
+  ) {
     if (overlap(config.host, config.metricsHost)) problems.push("METRICS_PORT: must not be the same as PORT");
   }
   if (config.eventlogRetentionMaxDays < config.eventlogRetentionDays) {
@@ -37,6 +43,11 @@ export function contradictions(config: Values, env: Environment): readonly strin
   if (config.jwtJwksUrl !== undefined && config.jwtAudience === undefined) {
     problems.push(
       "JWT_AUDIENCE: must be set beside JWT_JWKS_URL, or tokens that were made for any other program are good here",
+    );
+  }
+  if (config.jwtIssuer === ownName) {
+    problems.push(
+      `JWT_ISSUER: must not be "${ownName}", since that is what the server calls itself in its own tokens`,
     );
   }
   return problems;

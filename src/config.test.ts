@@ -54,6 +54,13 @@ const examples: Readonly<Record<keyof Config, readonly [string, unknown]>> = {
   rateSource: ["2.5", { perSecond: 2.5, burst: 3 }],
   rateIp: ["1/5", { perSecond: 1, burst: 5 }],
   rateContact: ["0.01/1", { perSecond: 0.01, burst: 1 }],
+  rateConnect: ["2/20", { perSecond: 2, burst: 20 }],
+  rateFrames: ["5", { perSecond: 5, burst: 5 }],
+  connectionsPerAddress: ["1", 1],
+  connectionsPerUser: ["1000000", 1_000_000],
+  rateRefused: ["1/10", { perSecond: 1, burst: 10 }],
+  rateRegister: ["0.1/1", { perSecond: 0.1, burst: 1 }],
+  registration: ["off", false],
   jwtSecret: ["x".repeat(32), "x".repeat(32)],
   jwtJwksUrl: ["https://id.example/keys", new URL("https://id.example/keys")],
   jwtIssuer: ["https://id.example", "https://id.example"],
@@ -67,7 +74,7 @@ const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
   maxConnections: ["0", "1000001"],
   trustProxy: ["nonsense", "::1, 10.0.0.0/33", "::1/129", "10.0.0.0/8/8", "10.0.0.0/", "10.0.0"],
   requestTimeoutMs: ["99", "600001"],
-  roles: ["api,gateway", ","],
+  roles: ["api,nothing", ","],
   logLevel: ["verbose"],
   databaseUrl: [
     "db.example",
@@ -92,6 +99,11 @@ const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
   rateSource: ["0", "-1", "1/0", "10/", "/10", "a/b", "1/1.5", "Infinity"],
   rateIp: ["1//2"],
   rateContact: ["1 / 2"],
+  registration: ["perhaps"],
+  rateConnect: ["0"],
+  rateFrames: ["0/1"],
+  connectionsPerAddress: ["0", "1000001"],
+  connectionsPerUser: ["0"],
   jwtSecret: ["x".repeat(31)],
   jwtJwksUrl: ["id.example/keys", "ftp://id.example/keys"],
 };
@@ -166,6 +178,11 @@ test("a key set needs an issuer and an audience: otherwise tokens made for any o
   assert.match(problemsOf({ JWT_JWKS_URL, JWT_AUDIENCE })[0] ?? "", /^JWT_ISSUER: must be set beside/);
   assert.deepEqual(problemsOf({ JWT_JWKS_URL, JWT_ISSUER, JWT_AUDIENCE }), []);
   assert.deepEqual(problemsOf({ JWT_SECRET: "x".repeat(32) }), [], "a secret of one's own needs neither");
+});
+
+test("no outside issuer may be called as the server calls itself in its own tokens", () => {
+  assert.match(problemsOf({ JWT_ISSUER: "tidings" })[0] ?? "", /^JWT_ISSUER: must not be "tidings"/);
+  assert.deepEqual(problemsOf({ JWT_ISSUER: "https://tidings.example" }), []);
 });
 
 test("options of what is only planned are named when they are set", () => {

@@ -21,7 +21,7 @@ function option<T>(group: string, env: string, rule: Omit<Option<T>, "env" | "gr
   return { group, env, ...rule };
 }
 
-export const roleNames = ["api", "worker"] as const;
+export const roleNames = ["api", "gateway", "worker"] as const;
 export type RoleName = (typeof roleNames)[number];
 
 /** Every option there is. `Config`, `--help`, `.env.example` and `docs/operations.md` are made from this table. */
@@ -65,8 +65,8 @@ export const options = {
   roles: option("Process", "ROLES", {
     parse: parse.words(roleNames),
     default: [...roleNames],
-    shown: "api,worker",
-    doc: "what this process does: api (HTTP), worker (consumers and timers)",
+    shown: "api,gateway,worker",
+    doc: "what this process does: api (HTTP), gateway (WebSockets), worker (consumers and timers)",
   }),
   dataDir: option("Process", "DATA_DIR", {
     parse: (value) => path.resolve(value),
@@ -172,30 +172,70 @@ export const options = {
     shown: "10/100",
     doc: "new messages per second and burst of one contact",
   }),
+  rateConnect: option("Limits", "RATE_LIMIT_CONNECT", {
+    parse: parse.rate,
+    default: { perSecond: 100, burst: 1_000 },
+    shown: "100/1000",
+    doc: "WebSocket handshakes per second and burst of one address",
+  }),
+  rateFrames: option("Limits", "RATE_LIMIT_FRAMES", {
+    parse: parse.rate,
+    default: { perSecond: 50, burst: 200 },
+    shown: "50/200",
+    doc: "frames per second and burst of one WebSocket",
+  }),
+  connectionsPerAddress: option("Limits", "CONNECTIONS_PER_ADDRESS", {
+    parse: parse.count(1, 1_000_000),
+    default: 2_000,
+    doc: "open WebSockets of one address",
+  }),
+  connectionsPerUser: option("Limits", "CONNECTIONS_PER_USER", {
+    parse: parse.count(1, 1_000_000),
+    default: 50,
+    doc: "open WebSockets of one person or API key",
+  }),
+  rateRefused: option("Limits", "RATE_LIMIT_REFUSED", {
+    parse: parse.rate,
+    default: { perSecond: 50, burst: 500 },
+    shown: "50/500",
+    doc: "wrong credentials per second and burst of one address; good ones do not count",
+  }),
+  rateRegister: option("Limits", "RATE_LIMIT_REGISTER", {
+    parse: parse.rate,
+    default: { perSecond: 1, burst: 20 },
+    shown: "1/20",
+    doc: "registrations per second and burst of one address",
+  }),
+  registration: option("Access", "REGISTRATION", {
+    parse: parse.onOff,
+    default: true,
+    shown: "on",
+    doc: "whether anybody may register; off: people are made by those who may manage them",
+  }),
   jwtSecret: option<string | undefined>("Access", "JWT_SECRET", {
     parse: parse.secret(32),
     default: undefined,
     secret: true,
     shown: "",
-    doc: "secret of HS256 tokens, at least 32 characters; without it and JWT_JWKS_URL a development secret is made",
+    doc: "secret of HS256 tokens, the server's own too, at least 32 characters; without it and JWT_JWKS_URL a development secret is made",
   }),
   jwtJwksUrl: option<URL | undefined>("Access", "JWT_JWKS_URL", {
     parse: parse.httpUrl,
     default: undefined,
     shown: "",
-    doc: "URL of the key set of an outside issuer; needs JWT_ISSUER and JWT_AUDIENCE beside it",
+    doc: "URL of the key set of an outside issuer; needs JWT_ISSUER and JWT_AUDIENCE beside it; people sign in only there unless JWT_SECRET is set",
   }),
   jwtIssuer: option<string | undefined>("Access", "JWT_ISSUER", {
     parse: parse.text,
     default: undefined,
     shown: "",
-    doc: "required issuer of tokens",
+    doc: "required issuer of tokens that other programs make",
   }),
   jwtAudience: option<string | undefined>("Access", "JWT_AUDIENCE", {
     parse: parse.text,
     default: undefined,
     shown: "",
-    doc: "required audience of tokens",
+    doc: "required audience of tokens that other programs make",
   }),
 } as const;
 

@@ -1,9 +1,16 @@
+import { uuidv7 } from "../protocol/ids.ts";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { createAccess } from "./access/access.ts";
+import { type Access, createAccess } from "./access/access.ts";
+import { createAccessTokens } from "./access/access-tokens.ts";
 import { type OwnedApiKeys, createApiKeys } from "./access/api-keys.ts";
 import { loadDevelopmentSecret } from "./access/development.ts";
-import { createTokens } from "./access/tokens.ts";
+import { createIdentities } from "./access/identities.ts";
+import { createPasswords } from "./access/passwords.ts";
+import { createRefreshTokens } from "./access/refresh-tokens.ts";
+import { createSessions } from "./access/sessions.ts";
+import { type TokenRules, createTokens } from "./access/tokens.ts";
+import { announceSessionEnds } from "./announce.ts";
 import { type Config, databaseAddress, options } from "./config.ts";
 import type { Deps } from "./deps.ts";
 import type { DataDirChoice } from "./embedded/data-dir.ts";
@@ -15,6 +22,8 @@ import { type Db, type DbAddress, boundTo, isTransientDbError, openDb } from "./
 import { StartupError, errorCodeOf, errorMessage } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
 import { type Migration, migrate, readMigrations } from "./lib/migrate.ts";
+import { createPostgresSignals } from "./gateway/signals-postgres.ts";
+import { createLocalSignals } from "./gateway/signals.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { placeOf, requireUsableDatabase } from "./usable-database.ts";
 
@@ -95,14 +104,47 @@ export async function openFoundation(wanted: Config, opts: FoundationOptions): P
 
   const apiKeys = createApiKeys({ db, clock: systemClock, log });
   stack.defer(() => apiKeys.close());
-  const access = createAccess({
-    apiKeys,
-    tokens: createTokens(await tokenRules(config, log), { clock: systemClock, log }),
-  });
+  const access = openAccess({ config, log, db, eventlog, apiKeys, rules: await tokenRules(config, log) });
+  const signals = config.eventlogNotify
+    ? createPostgresSignals(db.address, { log, node: uuidv7() })
+    : createLocalSignals();
+  stack.defer(() => signals.close());
 
-  const deps: Deps = { config, log, clock: systemClock, db, eventlog, access, metrics };
+  const deps: Deps = { config, log, clock: systemClock, db, eventlog, access, metrics, signals };
   const opened = stack.move();
   return { deps, apiKeys, migrated, embedded, patiently, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+function openAccess(parts: {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly db: Db;
+  readonly eventlog: Deps["eventlog"];
+  readonly apiKeys: OwnedApiKeys;
+  readonly rules: TokenRules;
+}): Access {
+  const { config, log, db, eventlog, apiKeys, rules } = parts;
+  const clock = systemClock;
+  const { secret } = rules;
+  const identities = createIdentities({ db, clock, log });
+  return createAccess({
+    apiKeys,
+    passwords: createPasswords(),
+    identities,
+    sessions: createSessions({
+      db,
+      clock,
+      log,
+      signing:
+        secret === undefined
+          ? undefined
+          : { accessTokens: createAccessTokens(secret, clock), refreshTokens: createRefreshTokens(secret) },
+      announceEnd: announceSessionEnds(eventlog),
+    }),
+    tokens: createTokens(rules, { clock, log, personOf: identities.personOf }),
+    clock,
+    rateRefused: config.rateRefused,
+  });
 }
 
 /** Every step of a start may be repeated: one that took effect unseen finds its work done. */
@@ -177,7 +219,7 @@ async function openDatabase(
   return { address: own.address, config: { ...config, dataDir }, embedded: true };
 }
 
-async function tokenRules(config: Config, log: Logger): Promise<Parameters<typeof createTokens>[0]> {
+async function tokenRules(config: Config, log: Logger): Promise<TokenRules> {
   const { jwtSecret, jwtJwksUrl, jwtIssuer, jwtAudience, dataDir } = config;
   const rules = {
     ...(jwtIssuer === undefined ? {} : { issuer: jwtIssuer }),

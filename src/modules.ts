@@ -1,4 +1,7 @@
 import type { Deps, Module } from "./deps.ts";
+import { createAccounts } from "./modules/accounts/module.ts";
+import type { People } from "./modules/accounts/people.ts";
+import { createChat } from "./modules/chat/module.ts";
 import { createInbox } from "./modules/inbox/module.ts";
 import type { Sources } from "./modules/inbox/sources.ts";
 import { createOperations } from "./modules/operations/module.ts";
@@ -7,10 +10,17 @@ export type Modules = {
   readonly all: readonly Module[];
   /** Beside its routes, the command line and the first start manage sources. */
   readonly sources: Sources;
+  /** The command line manages people, too. */
+  readonly people: People;
 };
 
 /** Every capability of this server. With `app.ts` the only file that names them. */
 export function createModules(deps: Deps): Modules {
+  const accounts = createAccounts(deps);
   const inbox = createInbox(deps);
-  return { all: [inbox, createOperations(deps)], sources: inbox.sources };
+  return {
+    all: [accounts, createChat(deps), inbox, createOperations(deps)],
+    sources: inbox.sources,
+    people: accounts.people,
+  };
 }

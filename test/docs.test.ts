@@ -10,7 +10,7 @@ import { type Option, options, shownDefault } from "../src/config.ts";
 const root = path.join(import.meta.dirname, "..");
 const operationsFile = path.join(root, "docs/operations.md");
 /** Folders whose files are named in texts. */
-const pathLike = /^(?:src|bin|protocol|docs|test|scripts|migrations|bench|\.ci)\/[\w./-]*$/;
+const pathLike = /^(?:src|bin|protocol|sdk|docs|test|scripts|migrations|bench|\.ci)\/[\w./-]*$/;
 
 type Document = { readonly file: string; readonly text: string };
 
@@ -73,7 +73,7 @@ type NamedCode = { readonly path: string; readonly name: string };
 
 /** Names that a text places in a file: `` `path`, `name` ``, `` `name` in `path` `` and `` `name` (`path`) ``. */
 function namedCode(text: string): readonly NamedCode[] {
-  const path = "`((?:src|bin|protocol|test|scripts|bench)/[\\w./-]+\\.(?:ts|mjs))`";
+  const path = "`((?:src|bin|protocol|sdk|test|scripts|bench)/[\\w./-]+\\.(?:ts|mjs))`";
   const name = "`(#?[A-Za-z_$][\\w$]*)`";
   const plain = withoutFences(text).replaceAll(/\s+/g, " ");
   const after = [...plain.matchAll(new RegExp(`${path}, ${name}(?! (?:in )?\\(?\`)`, "g"))];
