@@ -1,14 +1,17 @@
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { TSchema } from "typebox";
 import type { ErrorCode } from "../protocol/errors.ts";
 import type { Scope } from "../protocol/scopes.ts";
 import type { Access } from "./access/access.ts";
 import type { Actor } from "./access/actor.ts";
+import type { HeaderPlace } from "./access/development.ts";
 import type { Config } from "./config.ts";
 import type { Consumer } from "./eventlog/consumer.ts";
 import type { EventLog } from "./eventlog/eventlog.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { Db } from "./lib/db.ts";
+import type { ErrorDetails } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
 import type { Signals } from "./gateway/signals.ts";
 import type { Metrics } from "./observe/metrics.ts";
@@ -63,6 +66,19 @@ export type RouteResponse = {
   readonly headers?: Readonly<Record<string, string>>;
   /** Writes the answer itself, for as long as it likes; `status` and the rest are not used then. */
   readonly stream?: (response: ServerResponse) => void;
+};
+
+/** A request to become a WebSocket, and the connection that it came on. */
+export type Handshake = {
+  readonly request: IncomingMessage;
+  readonly socket: Socket;
+  /** What came behind the request already. */
+  readonly head: Buffer;
+  /** The client's address, after trusted proxies. */
+  readonly address: string;
+  readonly place: HeaderPlace;
+  /** Answers with a problem instead, and closes. */
+  readonly refuse: (code: ErrorCode, details?: ErrorDetails) => void;
 };
 
 /** One HTTP route as data. `http/` registers it; the permission matrix and OpenAPI are read from it. */

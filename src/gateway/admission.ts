@@ -30,6 +30,11 @@ export class Admission {
     return this.#handshakes.take(address).retryAfterS;
   }
 
+  /** Whether the address has a place left. */
+  hasPlace(address: string): boolean {
+    return (this.#byAddress.get(address) ?? 0) < this.#rules.perAddressMax;
+  }
+
   /** Takes a place of the address; false when it has none left. */
   enterAddress(address: string): boolean {
     return enter(this.#byAddress, address, this.#rules.perAddressMax);

@@ -1,12 +1,12 @@
-import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { type RawData, type ServerOptions, type WebSocket, WebSocketServer } from "ws";
-import type { ErrorCode } from "../../protocol/errors.ts";
 import { protocolVersion, subprotocol } from "../../protocol/frames.ts";
 import { limits } from "../../protocol/limits.ts";
 import { type Actor, actorName } from "../access/actor.ts";
 import { addressKey } from "../access/address.ts";
-import { AppError, type ErrorDetails } from "../lib/errors.ts";
+import { credentialOf } from "../access/credential.ts";
+import type { Handshake } from "../deps.ts";
+import { AppError } from "../lib/errors.ts";
 import type { Admission } from "./admission.ts";
 import { Connection } from "./connection.ts";
 import { nativeFrames } from "./encodings.ts";
@@ -15,26 +15,12 @@ import type { Gateway } from "./gateway.ts";
 import { heartbeatMs } from "./keeper.ts";
 import { WebSocketLink } from "./link.ts";
 import { asRefusal } from "./refusals.ts";
-import { credentialOf, signIn } from "./sign-in.ts";
+import { signIn } from "./sign-in.ts";
 
 /** How long a connection may stand without having shown credentials, milliseconds. */
 export const authWithinMs = 10_000;
 /** How long the client's side of a close is waited for, milliseconds. */
 const closeWithinMs = 3_000;
-
-/** A handshake as HTTP hands it over. */
-export type Handshake = {
-  readonly request: IncomingMessage;
-  readonly socket: Socket;
-  readonly head: Buffer;
-  /** The client's address, after trusted proxies. */
-  readonly address: string;
-  /** What the request calls this server, and whether a proxy passed it on. */
-  readonly calledHost: string | undefined;
-  readonly forwarded: boolean;
-  /** Answers the handshake with a problem instead, and closes. */
-  readonly refuse: (code: ErrorCode, details?: ErrorDetails) => void;
-};
 
 /** How connections come to be: the handshake, the limits at the door, the credentials. */
 export class Entrance {
@@ -112,32 +98,27 @@ export class Entrance {
   }
 
   /** Who knocks: an actor, a refusal, or nobody yet. */
-  async #actorOf({ request, address, calledHost, forwarded }: Handshake): Promise<Found> {
+  async #actorOf({ request, address, place }: Handshake): Promise<Found> {
     const { access, config } = this.#gateway.deps;
     try {
-      const credential = credentialOf(request);
+      // Browsers can only put it into the URL.
+      const { searchParams } = new URL(request.url ?? "", "http://localhost");
+      const credential = credentialOf(request.headers, searchParams.getAll("token"));
       if (credential === undefined) return undefined;
-      return {
-        actor: await signIn(access, credential, {
-          host: config.host,
-          address,
-          calledHost,
-          forwarded,
-        }),
-        credential,
-      };
+      const actor = await signIn(access, credential, { host: config.host, address, ...place });
+      return { actor, credential };
     } catch (error) {
       return { refusal: asRefusal(error) };
     }
   }
 
-  #begin(ws: WebSocket, { socket, address, calledHost, forwarded }: Handshake): Connection {
+  #begin(ws: WebSocket, { socket, address, place }: Handshake): Connection {
     const gateway = this.#gateway;
     const native = ws.protocol === subprotocol;
     const connection = new Connection({
       link: new WebSocketLink(ws, socket),
       address,
-      place: { calledHost, forwarded },
+      place,
       native,
       encoding: native ? nativeFrames : gateway.plain,
       frameTokens: gateway.deps.config.rateFrames.burst,

@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 import { Type } from "typebox";
 import { limits } from "../../protocol/limits.ts";
 import { addressKey } from "../access/address.ts";
+import { credentialOf } from "../access/credential.ts";
 import { placeOfHeaders } from "../access/development.ts";
 import type { Route, RouteRequest } from "../deps.ts";
 import { AppError } from "../lib/errors.ts";
@@ -60,19 +61,22 @@ async function open(gateway: Gateway, request: RouteRequest): ReturnType<Route["
   if (gateway.draining) throw new AppError("draining", { retryAfterS: 1 });
   const { token, topics: list } = request.query as Query;
   const wanted = positionsOf(list, textOf(request.headers["last-event-id"]));
-  const credential = credentialOf(request, token);
+  const credential = credentialOf(request.headers, token === undefined ? [] : [token]);
+  if (credential === undefined) {
+    throw new AppError("unauthorized", { detail: "send Authorization or ?token=" });
+  }
   const place = placeOfHeaders(request.headers);
   const actor = await signIn(access, credential, { host: config.host, address: request.ip, ...place });
-  const address = addressKey(request.ip);
-  if (!gateway.admission.enterAddress(address)) {
+  if (!gateway.admission.hasPlace(addressKey(request.ip))) {
     throw new AppError("rate_limited", { detail: "this address has too many connections", retryAfterS: 30 });
   }
   return {
     status: 200,
     stream: (response) => {
-      response.once("close", () => gateway.admission.leaveAddress(address));
+      // Nobody is there any more, so nobody will leave either.
+      if (response.destroyed) return;
       const connection = begin(gateway, request, response, wanted);
-      response.once("close", () => gateway.forget(connection));
+      if (!takePlace(gateway, connection, response)) return;
       if (actor.kind === "key") connection.apiKey = credential;
       if (!gateway.open(connection, actor)) return;
       const positions = new Map(
@@ -90,6 +94,18 @@ async function open(gateway: Gateway, request: RouteRequest): ReturnType<Route["
       );
     },
   };
+}
+
+/** A place of the address until the response ends; without one the stream ends at once. */
+function takePlace(gateway: Gateway, connection: Connection, response: ServerResponse): boolean {
+  const address = addressKey(connection.address);
+  const hasPlace = gateway.admission.enterAddress(address);
+  if (!hasPlace) gateway.end(connection, "too_many_connections");
+  response.once("close", () => {
+    gateway.forget(connection);
+    if (hasPlace) gateway.admission.leaveAddress(address);
+  });
+  return hasPlace;
 }
 
 function begin(
@@ -134,20 +150,6 @@ function positionsOf(list: string, lastEventId: string | undefined): ReadonlyMap
     });
   }
   return new Map(topics.map((topic, i) => [topic, positions[i] ?? noPosition]));
-}
-
-function credentialOf({ headers }: RouteRequest, token: string | undefined): string {
-  const bearer = /^bearer\s+(.*)$/i.exec(textOf(headers["authorization"]) ?? "")?.[1]?.trim();
-  const found = [token, bearer, textOf(headers["x-api-key"])].filter(
-    (one) => one !== undefined && one !== "",
-  );
-  const [credential] = found;
-  if (credential === undefined)
-    throw new AppError("unauthorized", { detail: "send Authorization or ?token=" });
-  if (found.some((other) => other !== credential)) {
-    throw new AppError("unauthorized", { detail: "more than one credential was sent" });
-  }
-  return credential;
 }
 
 function textOf(header: string | string[] | undefined): string | undefined {

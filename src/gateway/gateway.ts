@@ -39,7 +39,7 @@ const topicBytesMax = 1_048_576;
 export const drainMs = 3_000;
 const drainStepMs = 50;
 
-/** Who is connected, what they read, and the log that they read it from. Sockets come in through `upgrade.ts`. */
+/** Who is connected, what they read, and the log that they read it from. Connections come in through `entrance.ts`. */
 export class Gateway {
   readonly deps: GatewayDeps;
   readonly admission: Admission;
@@ -222,6 +222,8 @@ export class Gateway {
   /** Subscribes a connection that speaks the seeds' forms to what it hears from its first moment. */
   async openPlain(connection: Connection, actor: Actor): Promise<void> {
     const topics = await Promise.all(this.#forms.map((form) => form.topics(actor)));
+    // Whoever has gone meanwhile must not join: nobody would take them out again.
+    if (connection.phase !== "open") return;
     const wanted = new Map(topics.flat().map((topic): [string, undefined] => [topic, undefined]));
     const { begin } = await subscribe(this.subscribing, connection, actor, wanted);
     begin();

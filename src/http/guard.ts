@@ -1,18 +1,13 @@
 import type { ErrorCode } from "../../protocol/errors.ts";
 import type { Access } from "../access/access.ts";
+import { credentialOf } from "../access/credential.ts";
 import { addressKey, plainAddress } from "../access/address.ts";
 import type { Route, UnreadRequest } from "../deps.ts";
 import type { ErrorDetails } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Buckets, RateHeaders, Taken } from "../lib/token-bucket.ts";
 import type { HttpReply, HttpRequest } from "./app.ts";
-import {
-  type ScopeRule,
-  credentialMissing,
-  credentialOf,
-  requirePlace,
-  requireScope,
-} from "./authenticate.ts";
+import { type ScopeRule, credentialMissing, requirePlace, requireScope } from "./authenticate.ts";
 import type { InboundRequest } from "./inbound.ts";
 import type { Load } from "./load.ts";
 import { sendProblem, setHeaders } from "./problem.ts";
@@ -87,7 +82,7 @@ export function createGuard(context: GuardContext, rule: GuardRule): Guard {
     const oddity = oddityOf(raw);
     if (oddity !== undefined) return refuse(reply, ...oddity);
     if (scope === "open") return done();
-    const credential = credentialOf(raw);
+    const credential = credentialOf(raw.headers);
     if (credential === undefined) {
       if (scope !== "self") return refuse(reply, "unauthorized", credentialMissing);
       const proof = identify(request, authenticate);

@@ -1,6 +1,6 @@
 import type { Server, ServerResponse } from "node:http";
 import { fastify } from "fastify";
-import type { Deps, Route } from "../deps.ts";
+import type { Deps, Handshake, Route } from "../deps.ts";
 import { type ListenAddress, listen } from "../lib/listen.ts";
 import { validatorOptions } from "../schema/check.ts";
 import { createBuckets, createRateHeaders } from "../lib/token-bucket.ts";
@@ -19,7 +19,7 @@ import { requestIdOf } from "./request-id.ts";
 import { createMeters, unmatchedRoute } from "./route-meter.ts";
 import { addRoute } from "./routes.ts";
 import { countTraffic } from "./traffic.ts";
-import { type Upgrade, serveUpgrades } from "./upgrades.ts";
+import { serveUpgrades } from "./upgrades.ts";
 import { violationError } from "./validation.ts";
 import { version } from "./version.ts";
 
@@ -33,7 +33,7 @@ export type HttpOptions = {
   readonly host: string;
   readonly port: number;
   /** Takes requests to become a WebSocket. */
-  readonly onUpgrade?: ((upgrade: Upgrade) => void) | undefined;
+  readonly onUpgrade?: ((handshake: Handshake) => void) | undefined;
   /** Tests make them small. */
   readonly bounds?: Partial<HttpBounds>;
 };

@@ -5,24 +5,10 @@ import type { ErrorCode } from "../../protocol/errors.ts";
 import { plainAddress } from "../access/address.ts";
 import { placeOfHeaders } from "../access/development.ts";
 import type { Config } from "../config.ts";
+import type { Handshake } from "../deps.ts";
 import type { ErrorDetails } from "../lib/errors.ts";
 import { answerText, isAwaitingAnswer } from "./client-error.ts";
 import type { InboundRequest } from "./inbound.ts";
-
-/** A request to become a WebSocket, and the connection that it came on. */
-export type Upgrade = {
-  readonly request: InboundRequest;
-  readonly socket: Socket;
-  /** What came behind the request already. */
-  readonly head: Buffer;
-  /** The client's address, after trusted proxies. */
-  readonly address: string;
-  /** What it calls this server, and whether a proxy passed it on. */
-  readonly calledHost: string | undefined;
-  readonly forwarded: boolean;
-  /** Answers with a problem and closes. */
-  readonly refuse: (code: ErrorCode, details?: ErrorDetails) => void;
-};
 
 /** Where WebSockets are opened. */
 const path = "/ws";
@@ -31,7 +17,7 @@ const path = "/ws";
 export function serveUpgrades(
   server: Server<typeof InboundRequest>,
   config: Pick<Config, "trustProxy">,
-  take: ((upgrade: Upgrade) => void) | undefined,
+  take: ((handshake: Handshake) => void) | undefined,
 ): void {
   const trust = config.trustProxy.length === 0 ? () => false : compile([...config.trustProxy]);
   server.on("upgrade", (request, stream, head) => {
@@ -58,6 +44,6 @@ export function serveUpgrades(
       return refuse("not_found", { detail: `WebSockets are opened at ${path}` });
     }
     const address = plainAddress(all(request, trust).at(-1));
-    take({ request, socket, head, address, ...placeOfHeaders(request.headers), refuse });
+    take({ request, socket, head, address, place: placeOfHeaders(request.headers), refuse });
   });
 }

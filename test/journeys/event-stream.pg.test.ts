@@ -93,3 +93,23 @@ test("what is wrong with a wish for a stream is told as over HTTP anywhere", asy
   const anonymous = await accounts.request("GET", `/api/v1/events?topics=${topic}`);
   assert.equal(anonymous.problem().code, "unauthorized");
 });
+
+test("an address has so many streams and not one more, and asking for their headers takes no place", async (t) => {
+  const accounts = await openAccounts(t, { CONNECTIONS_PER_ADDRESS: "1" });
+  const { bob, topic } = await openRoom(accounts);
+  const query = `topics=${topic}`;
+  const key = bob.access_token;
+  for (let i = 0; i < 3; i++) {
+    assert.equal((await accounts.request("HEAD", `/api/v1/events?${query}`, { key })).status, 200);
+  }
+  const only = await listen(accounts.url, `${query}&token=${key}`);
+  await eventually("it is subscribed", () => only.frames().length > 0);
+  const second = await accounts.request("GET", `/api/v1/events?${query}`, { key });
+  assert.deepEqual([second.status, second.problem().code], [429, "rate_limited"]);
+  only.stop();
+  await eventually("the place is free again", async () => {
+    const again = await listen(accounts.url, `${query}&token=${key}`);
+    again.stop();
+    return again.response.status === 200;
+  });
+});
