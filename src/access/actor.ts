@@ -53,3 +53,12 @@ export function personOf(actor: Actor | undefined): UserActor {
   if (actor?.kind === "user") return actor;
   throw new AppError("forbidden", { detail: "this is for people: an API key is nobody in particular" });
 }
+
+/**
+ * Lets a person alone to what is theirs: `id` is that of the person, as topics spell it. Rejects with `AppError`
+ * `forbidden` for everybody else, admins and programs too.
+ */
+export async function requireThemselves(actor: Actor, id: string): Promise<void> {
+  if (actor.kind === "user" && String(actor.id) === id) return;
+  throw new AppError("forbidden", { detail: "what concerns one person is for them alone" });
+}

@@ -1,9 +1,8 @@
 import { type MemberRemovedData, TypingData, roomEntries, userRoomEntries } from "../../../protocol/chat.ts";
-import type { Actor } from "../../access/actor.ts";
+import { requireThemselves } from "../../access/actor.ts";
 import { type Membership, type Pair, membersAmong, pairKey } from "../../access/membership.ts";
 import type { Deps, TopicKind } from "../../deps.ts";
 import type { Db } from "../../lib/db.ts";
-import { AppError } from "../../lib/errors.ts";
 import { Batcher } from "./batcher.ts";
 import { noSuchRoom, standing } from "./rights.ts";
 import { type RoomState, findRooms } from "./rooms.ts";
@@ -62,13 +61,6 @@ export function chatTopics({ db }: Pick<Deps, "db">): readonly TopicKind[] {
     },
     { kind: "user", authorize: requireThemselves, entries: userRoomEntries },
   ];
-}
-
-function requireThemselves(actor: Actor, id: string): Promise<void> {
-  if (actor.kind === "user" && String(actor.id) === id) return Promise.resolve();
-  return Promise.reject(
-    new AppError("forbidden", { detail: "this topic is for one person only, not for you" }),
-  );
 }
 
 /** Ids as topics have them. */
