@@ -144,7 +144,7 @@ export async function parkedEntries(
                 where group_name = $1 and part = $2 and topic = $3 and ${held(scope.deadHold)}
                 order by entry_offset limit $4) allowed
              window inorder as (order by entry_offset rows unbounded preceding)) p
-      where ${withinBytes("p", 5)} order by entry_offset`,
+      where ${withinBytes("p", "$5::bigint")} order by entry_offset`,
     [group, scope.partition, scope.topic, scope.limit, scope.bytesMax],
   );
   const dead = rows.findIndex(({ state }) => state === "dead");

@@ -2,7 +2,6 @@ import { uuidv7 } from "../../protocol/ids.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Db, type Tx, boundTo, isLockTimeout } from "../lib/db.ts";
 import type { Logger } from "../lib/logger.ts";
-import { Session } from "../lib/session.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { checkEntries } from "./check-entries.ts";
 import {
@@ -22,7 +21,7 @@ import { partitionOf } from "./murmur2.ts";
 import { formatPosition } from "./position.ts";
 import { type AppendItem, appendOnce } from "./postgres-append.ts";
 import { KnownLog } from "./postgres-known.ts";
-import { readEntries, tailOffsets } from "./postgres-read.ts";
+import { Reads, tailOffsets } from "./postgres-read.ts";
 import { redactEntries, rememberRedacted } from "./postgres-redact.ts";
 import { BatchWriter, type InsertedBatch, insertEntries } from "./postgres-writer.ts";
 import { type RecentBounds, RecentEntries } from "./recent.ts";
@@ -103,7 +102,7 @@ export class PostgresEventLog implements EventLog {
   #followers = 0;
   readonly #options: PostgresEventLogOptions;
   readonly #writer: BatchWriter;
-  readonly #reader: Session;
+  readonly #reads: Reads;
   readonly #commit: GroupCommit;
   readonly #growth: Growth;
   readonly #recent = new RecentEntries(recentBounds);
@@ -118,7 +117,7 @@ export class PostgresEventLog implements EventLog {
     const onConnect = (): void => this.#growth.startAnew();
     const writerOptions = { ...options, writers, known: this.#known, onConnect };
     this.#writer = new BatchWriter(db.address, writerOptions, (items, batch) => this.#inserted(items, batch));
-    this.#reader = new Session(db.address, { name: "reader", log, pipeline: true, onConnect });
+    this.#reads = new Reads(db.address, { log, onConnect });
     this.#growth = new Growth({
       address: db.address,
       log,
@@ -179,7 +178,7 @@ export class PostgresEventLog implements EventLog {
   ): Promise<ReadResult> {
     const recent = this.#recent.read(partition, after, limit, bytesMax);
     if (recent !== undefined) return { entries: recent, end: recent.at(-1)?.offset ?? after };
-    return readEntries(this.#reader, { partition, after, limit, bytesMax });
+    return this.#reads.read({ partition, after, limit, bytesMax });
   }
 
   async heads(signal?: AbortSignal): Promise<readonly number[]> {
@@ -249,7 +248,7 @@ export class PostgresEventLog implements EventLog {
 
   async close(): Promise<void> {
     await this.#commit.close();
-    await Promise.all([this.#growth.close(), this.#writer.close(), this.#reader.close()]);
+    await Promise.all([this.#growth.close(), this.#writer.close(), this.#reads.close()]);
   }
 
   #partitionOf(topic: string): number {

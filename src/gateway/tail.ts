@@ -5,6 +5,8 @@ import type { Hub } from "./hub.ts";
 
 /** Entries of one read: after each, everybody who waits is written to. */
 const readEntries = 1_000;
+/** Bytes of their data: all partitions may be read at once. */
+const readBytes = 1_048_576;
 /** Entries of each partition that are read back at the start, so that whoever comes back after a restart is served. */
 export const prefillEntries = 1_000;
 const retry = { baseMs: 50, factor: 2, maxMs: 2_000 } as const;
@@ -108,7 +110,7 @@ export class Tail {
   async #readOn(partition: number, place: Place): Promise<void> {
     for (let failures = 0; place.offset < place.head && !this.#stopping.signal.aborted;) {
       try {
-        const { entries, end } = await this.#eventlog.read(partition, place.offset, readEntries);
+        const { entries, end } = await this.#eventlog.read(partition, place.offset, readEntries, readBytes);
         // Nothing there: the head was that of before a loss.
         if (end <= place.offset) place.head = place.offset;
         else {
