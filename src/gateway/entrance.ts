@@ -67,10 +67,13 @@ export class Entrance {
     socket.on("error", ignore);
     const found = await this.#actorOf(handshake);
     if (socket.destroyed) return;
+    // The answer to the handshake and the greeting go out in one write.
+    socket.cork();
     this.#server.handleUpgrade(request, socket, head, (ws) => {
       socket.off("error", ignore);
       this.#greetOrRefuse(this.#begin(ws, handshake), found);
     });
+    socket.uncork();
   }
 
   /** Takes what an `auth` frame shows: the first credentials of a connection, or newer ones of the same actor. */

@@ -43,6 +43,27 @@ async function outcome(promise: Promise<unknown>): Promise<unknown> {
   return Promise.race([promise.catch((error: unknown) => error), turns(5).then(() => unsettled)]);
 }
 
+test("batches that are spaced begin no sooner than that, and what comes meanwhile goes together", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { batcher, batches, advance } = openBatcher({ spacingMs: 5 });
+  const first = batcher.add(1);
+  await turns();
+  advance(2);
+  batches[0]?.answer();
+  assert.equal(await first, 10);
+  const later = [batcher.add(2)];
+  await turns();
+  later.push(batcher.add(3));
+  t.mock.timers.tick(2);
+  await turns();
+  assert.equal(batches.length, 1);
+  t.mock.timers.tick(1);
+  await turns();
+  assert.deepEqual(batches[1]?.items, [2, 3]);
+  batches[1]?.answer();
+  assert.deepEqual(await Promise.all(later), [20, 30]);
+});
+
 test("what comes in one turn goes together, and while it is under way the next gather, up to the bound", async () => {
   const { batcher, batches } = openBatcher();
   const first = [1, 2].map((n) => batcher.add(n));

@@ -1,3 +1,4 @@
+import { pause } from "../../lib/backoff.ts";
 import { AppError } from "../../lib/errors.ts";
 
 export type BatcherOptions<Item, Answer> = {
@@ -9,6 +10,8 @@ export type BatcherOptions<Item, Answer> = {
   /** Bounds of all that waits, the batches under way included. */
   readonly queueItemsMax: number;
   readonly queueBytesMax: number;
+  /** Milliseconds from the beginning of a lane's batch to that of its next, at the least; 0 unless given. */
+  readonly spacingMs?: number;
   /** Milliseconds after which an item that has no answer yet gets `unavailable`: its fate is unknown. */
   readonly timeoutMs: number;
   readonly now: () => number;
@@ -41,7 +44,7 @@ const sweepEveryMs = 100;
 
 /**
  * Natural batching: no linger. What arrived in this turn of the event loop is worked on when its lane is idle; while a
- * batch is under way, the next one gathers. A batch that fails as a whole is halved until the guilty item stands alone.
+ * batch is under way, or `spacingMs` have not passed since it began, the next one gathers. A batch that fails as a whole is halved until the guilty item stands alone.
  */
 export class Batcher<Item, Answer> {
   readonly #options: BatcherOptions<Item, Answer>;
@@ -96,11 +99,16 @@ export class Batcher<Item, Answer> {
   }
 
   async #run(lane: Lane<Item, Answer>): Promise<void> {
+    const { now, spacingMs = 0 } = this.#options;
     for (let batch = this.#take(lane); batch.length > 0; batch = this.#take(lane)) {
       lane.flight = batch;
+      const begunAtMs = now();
       await this.#settle(batch, lane.number);
-      lane.flight = undefined;
       this.#release(batch);
+      lane.flight = [];
+      const restMs = begunAtMs + spacingMs - now();
+      if (restMs > 0) await pause(restMs);
+      lane.flight = undefined;
     }
   }
 

@@ -11,6 +11,8 @@ import { type RoomState, findRooms } from "./rooms.ts";
 const batchLooksMax = 1_000;
 export const queueLooksMax = 100_000;
 const timeoutMs = 10_000;
+/** The first is asked at once; those of a crowd share statements. */
+const spacingMs = 5;
 
 type Look = { readonly roomId: number; readonly userId: number | undefined };
 type Found = { readonly room: RoomState | undefined; readonly mine: Membership | undefined };
@@ -27,6 +29,7 @@ function createLooks(db: Db): (look: Look) => Promise<Found> {
     queueItemsMax: queueLooksMax,
     queueBytesMax: Number.MAX_SAFE_INTEGER,
     timeoutMs,
+    spacingMs,
     now: () => performance.now(),
     what: "subscriptions",
     work: async (looks) => {
