@@ -17,8 +17,17 @@ export type EventLog = {
   /** P: partitions are numbered 0..P-1. */
   readonly partitions: number;
   readonly capabilities: EventLogCapabilities;
-  /** Changes when the log is restored from a backup: positions of another generation mean nothing. */
+  /**
+   * Changes when the log is restored from a backup or has lost entries: positions of another generation mean nothing.
+   * Those of another log have another one too, most likely.
+   */
   readonly generation: number;
+
+  /**
+   * Begins the next generation, for all processes: whoever finds that entries that it has acted on are gone calls it.
+   * Does nothing when somebody else has begun it already.
+   */
+  beginGeneration(): Promise<void>;
 
   /**
    * Appends up to `limits.appendEntries` entries and resolves with their positions, in order, when all are durable.
@@ -59,6 +68,13 @@ export type EventLog = {
    * sooner, coalesced and lossy; a reader polls as well. Returns the function that ends it.
    */
   onGrowth(listener: (growth: readonly PartitionGrowth[]) => void): () => void;
+
+  /**
+   * Calls `listener` when what was read may no longer be in the log: after its connection was made anew, a failover or a
+   * restore. Most often it still is; a reader that has acted on what it read looks whether its last entry is still
+   * there. Returns the function that ends it.
+   */
+  onDoubt(listener: () => void): () => void;
 
   /**
    * Replaces the data of entries by a tombstone (`redactedData`), wherever copies of them lie in the log's own tables,

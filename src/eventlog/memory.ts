@@ -25,13 +25,14 @@ import { noticesOf, partsToRedact, toldOf } from "./redaction.ts";
  * `appendIn` can only publish after the commit). Nothing survives the process.
  */
 export class MemoryEventLog implements EventLog {
-  readonly generation = 1;
+  generation = 1;
   readonly partitions: number;
   readonly capabilities: EventLogCapabilities = { durability: "memory", dedupeWindow: "for ever" };
   readonly #clock: Clock;
   readonly #partitions: { entries: Entry[]; tail: number; head: number }[];
   readonly #places = new Map<string, { partition: number; offset: number }>();
   readonly #redacted = new Set<string>();
+  readonly #doubters = new Set<() => void>();
   readonly #listeners = new Set<(growth: readonly PartitionGrowth[]) => void>();
 
   constructor(options: { readonly partitions: number; readonly clock: Clock }) {
@@ -83,6 +84,26 @@ export class MemoryEventLog implements EventLog {
     return () => {
       this.#listeners.delete(listener);
     };
+  }
+
+  beginGeneration(): Promise<void> {
+    this.generation++;
+    return Promise.resolve();
+  }
+
+  onDoubt(listener: () => void): () => void {
+    this.#doubters.add(listener);
+    return () => {
+      this.#doubters.delete(listener);
+    };
+  }
+
+  /** Removes a partition's newest entries, as a failover to a standby does that had not received them. */
+  loseAfter(partition: number, offset: number): void {
+    const place = this.#partition(partition);
+    for (const { id } of place.entries.splice(offset - place.tail)) this.#places.delete(id);
+    place.head = Math.min(place.head, offset);
+    for (const listener of this.#doubters) listener();
   }
 
   // oxlint-disable-next-line require-await -- refusals must reject, not throw
@@ -142,14 +163,14 @@ export class MemoryEventLog implements EventLog {
     const positions = entries.map((entry) => {
       const partition = partitionOf(entry.topic, this.partitions);
       const known = this.#places.get(entry.id);
-      if (known?.partition === partition) return formatPosition({ generation: 1, ...known });
+      if (known?.partition === partition) return formatPosition({ generation: this.generation, ...known });
       const place = this.#partition(partition);
       const offset = ++place.head;
       const data = this.#redacted.has(entry.id) ? redactedData : entry.data;
       place.entries.push({ ...entry, data, partition, offset, time: this.#clock.now(), trace: entry.trace });
       this.#places.set(entry.id, { partition, offset });
       heads.set(partition, offset);
-      return formatPosition({ generation: 1, partition, offset });
+      return formatPosition({ generation: this.generation, partition, offset });
     });
     const growth = [...heads].map(([partition, head]) => ({ partition, head }));
     if (growth.length > 0) for (const listener of this.#listeners) listener(growth);

@@ -78,9 +78,29 @@ test("positions carry the generation that an operator has set, from the next pol
     const [position] = await log.append([newEntry("room/1")]);
     return parsePosition(position ?? "").generation;
   };
-  assert.equal(await generation(), 1);
+  const before = await generation();
   await db.query("update eventlog_meta set generation = generation + 1");
-  await eventually("the new generation", async () => (await generation()) === 2);
+  await eventually("the new generation", async () => (await generation()) === before + 1);
+});
+
+test("a generation is begun once, however many find that it must be, and all go on in it", async () => {
+  const db = await openTestDatabase();
+  const logs = await Promise.all([openLog(db), openLog(db), openLog(db)]);
+  const [before = 0] = logs.map(({ generation }) => generation);
+  const doubts = logs.map(() => 0);
+  for (const [i, log] of logs.entries()) log.onDoubt(() => (doubts[i] = (doubts[i] ?? 0) + 1));
+  await Promise.all(logs.map((log) => log.beginGeneration()));
+  assert.deepEqual(
+    logs.map(({ generation }) => generation),
+    [before + 1, before + 1, before + 1],
+  );
+  assert.ok(doubts.every((times) => times > 0));
+});
+
+test("positions of one log are not those of another: each begins with a generation of its own", async () => {
+  const [one, other] = await Promise.all([openTestDatabase(), openTestDatabase()]);
+  const generations = [(await openLog(one)).generation, (await openLog(other)).generation];
+  assert.notEqual(generations[0], generations[1]);
 });
 
 test("what nobody follows is read from the database", async () => {

@@ -21,6 +21,7 @@ import { partitionOf } from "./murmur2.ts";
 import { formatPosition } from "./position.ts";
 import { type AppendItem, appendOnce } from "./postgres-append.ts";
 import { KnownLog } from "./postgres-known.ts";
+import { type LogMeta, beginGeneration, initialiseLog } from "./postgres-meta.ts";
 import { Reads, tailOffsets } from "./postgres-read.ts";
 import { redactEntries, rememberRedacted } from "./postgres-redact.ts";
 import { BatchWriter, type InsertedBatch, insertEntries } from "./postgres-writer.ts";
@@ -58,7 +59,7 @@ export async function openPostgresEventLog(
   options: PostgresEventLogOptions,
   signal?: AbortSignal,
 ): Promise<PostgresEventLog> {
-  const meta = await initialise(boundTo(db, signal), options.partitions);
+  const meta = await initialiseLog(boundTo(db, signal), options.partitions);
   if (meta.partitions !== options.partitions) {
     options.log.warn(
       { stored: meta.partitions, wanted: options.partitions },
@@ -66,27 +67,6 @@ export async function openPostgresEventLog(
     );
   }
   return new PostgresEventLog(db, meta, options);
-}
-
-type Meta = { readonly generation: number; readonly partitions: number };
-
-async function initialise(db: Db, partitions: number): Promise<Meta> {
-  return db.transaction(async (tx) => {
-    await tx.query("insert into eventlog_meta (partitions) values ($1) on conflict do nothing", [partitions]);
-    const { rows } = await tx.query<Meta>("select generation, partitions from eventlog_meta for update");
-    const meta = rows[0];
-    if (meta === undefined) throw new Error("eventlog_meta is empty");
-    await tx.query(
-      "insert into eventlog_partition (part) select generate_series(0, $1 - 1) on conflict do nothing",
-      [meta.partitions],
-    );
-    await tx.query(
-      `insert into eventlog_segment (segment, part, first_offset)
-       select 1, p.part, 1 from eventlog_partition p
-        where not exists (select from eventlog_segment s where s.part = p.part)`,
-    );
-    return meta;
-  });
 }
 
 /** The log in PostgreSQL: group commit on dedicated connections, one counter row per partition. */
@@ -100,6 +80,7 @@ export class PostgresEventLog implements EventLog {
   #generation: number;
   /** Who listens for growth: nobody else reads what was just appended. */
   #followers = 0;
+  readonly #doubters = new Set<() => void>();
   readonly #options: PostgresEventLogOptions;
   readonly #writer: BatchWriter;
   readonly #reads: Reads;
@@ -108,7 +89,7 @@ export class PostgresEventLog implements EventLog {
   readonly #recent = new RecentEntries(recentBounds);
   readonly #known = new KnownLog();
 
-  constructor(db: Db, meta: Meta, options: PostgresEventLogOptions) {
+  constructor(db: Db, meta: LogMeta, options: PostgresEventLogOptions) {
     const { log } = options;
     this.partitions = meta.partitions;
     this.#db = db;
@@ -126,12 +107,9 @@ export class PostgresEventLog implements EventLog {
       onPastChanged: () => {
         this.#recent.clear();
         this.#known.forget();
+        for (const listener of this.#doubters) listener();
       },
-      onGeneration: (generation) => {
-        if (generation === this.#generation) return;
-        this.#generation = generation;
-        this.#growth.startAnew();
-      },
+      onGeneration: (generation) => this.#turnTo(generation),
     });
     this.#growth.subscribe((growth) => {
       for (const { partition, head } of growth) this.#recent.outgrown(partition, head);
@@ -149,6 +127,10 @@ export class PostgresEventLog implements EventLog {
 
   get generation(): number {
     return this.#generation;
+  }
+
+  async beginGeneration(): Promise<void> {
+    this.#turnTo(await beginGeneration(this.#db, this.#generation));
   }
 
   async append(entries: readonly NewEntry[]): Promise<readonly Position[]> {
@@ -204,6 +186,13 @@ export class PostgresEventLog implements EventLog {
     };
   }
 
+  onDoubt(listener: () => void): () => void {
+    this.#doubters.add(listener);
+    return () => {
+      this.#doubters.delete(listener);
+    };
+  }
+
   async redact(targets: readonly (string | Redactable)[], reason: string): Promise<number> {
     let changed = 0;
     for (const part of partsToRedact(targets, reason)) {
@@ -249,6 +238,12 @@ export class PostgresEventLog implements EventLog {
   async close(): Promise<void> {
     await this.#commit.close();
     await Promise.all([this.#growth.close(), this.#writer.close(), this.#reads.close()]);
+  }
+
+  #turnTo(generation: number): void {
+    if (generation === this.#generation) return;
+    this.#generation = generation;
+    this.#growth.startAnew();
   }
 
   #partitionOf(topic: string): number {

@@ -2,21 +2,29 @@ import type { Entry } from "../eventlog/eventlog.ts";
 import type { Subscription } from "./channel.ts";
 import { entryFrame, frameOf } from "./frames.ts";
 import type { Hub } from "./hub.ts";
+import { Lines } from "./lines.ts";
 import type { Past } from "./past.ts";
+import type { Reader } from "./reader.ts";
 import type { Pushed } from "./ring.ts";
 
 /** Entries that a reader is sent of what it missed; whoever missed more reads the state anew over HTTP. */
 export const missedEntriesMax = 2_000;
-/** Bytes of them in one write: between two writes it is seen whether the reader still takes them. */
+/** Bytes of the past that are held for one reader at a time, of all its topics; the others are limited. */
+export const pastBytesMax = 4 * 1_048_576;
+/** Bytes of what was missed in one write: before each it is seen whether the reader still takes them. */
 const sliceBytes = 65_536;
 /** How often the rings may run ahead of a reader whose past is read, before it is told that it missed too much. */
-const loadsMax = 3;
+export const loadsMax = 3;
 
 /** What a subscription still has to be sent before it is live. */
-export type Backlog = { readonly limited: boolean; readonly entries: readonly Pushed[] };
-
-/** What may still be read of the past for several subscriptions together. */
-export type Budget = { bytes: number };
+export type Backlog = {
+  readonly limited: boolean;
+  readonly entries: readonly Pushed[];
+  /** Bytes of them, which count for the reader until `begin`. */
+  readonly bytes: number;
+  /** The reader has everything up to here. */
+  readonly from: number;
+};
 
 export type CatchUpDeps = {
   readonly hub: Hub;
@@ -31,41 +39,46 @@ export type CatchUpDeps = {
  */
 export class CatchUp {
   readonly #deps: CatchUpDeps;
+  /** A client that asks for a thousand topics must not be a thousand readers of the past. */
+  readonly #lines = new Lines<Reader>();
+  /** Bytes of the past that are held for each reader. */
+  readonly #held = new WeakMap<Reader, number>();
 
   constructor(deps: CatchUpDeps) {
     this.#deps = deps;
   }
 
   /**
-   * Finds out whether a subscription that is behind can be brought back, and fetches what only the log still holds.
-   * Until `begin`, it is sent nothing.
+   * Finds out whether subscriptions of one reader that are behind can be brought back, and fetches what only the log
+   * still holds. Each of them is to be given to `begin`; before that it is sent nothing.
    */
-  async prepare(subscription: Subscription, budget: Budget = { bytes: Infinity }): Promise<Backlog> {
-    subscription.loading = true;
-    const { topic } = subscription.channel;
-    const ring = this.#deps.hub.ringOf(topic);
-    const entries: Pushed[] = [];
-    for (let loads = 0; subscription.at < ring.start - 1; loads++) {
-      const upTo = ring.start - 1;
-      const found = loads === loadsMax ? undefined : await this.#load(subscription, upTo);
-      if (subscription.index === -1) return { limited: false, entries: [] };
-      if (found === undefined || found.length + entries.length > missedEntriesMax)
-        return this.limit(subscription);
-      budget.bytes -= found.reduce((sum, { frame }) => sum + frame.length, 0);
-      if (budget.bytes < 0) return this.limit(subscription);
-      entries.push(...found);
-      subscription.at = upTo;
+  async prepare(reader: Reader, subscriptions: readonly Subscription[]): Promise<readonly Backlog[]> {
+    for (const subscription of subscriptions) subscription.loading = true;
+    if (!subscriptions.some((one) => this.#needsPast(one))) {
+      return subscriptions.map((subscription) =>
+        this.#backlogOf({ subscription, from: subscription.at, entries: [], bytes: 0, limited: false }),
+      );
     }
-    if (ring.missed(topic, subscription.at, missedEntriesMax) === undefined) return this.limit(subscription);
-    return { limited: false, entries };
+    return this.#lines.add(reader, () => this.#prepareAll(reader, subscriptions));
   }
 
-  /** Sends what `prepare` has fetched and all that came since. */
-  begin(subscription: Subscription, { entries }: Backlog): void {
+  /** Sends what `prepare` has fetched and all that came since, as far as the reader takes it. */
+  begin(subscription: Subscription, { entries, bytes, from }: Backlog): void {
+    const { reader, channel } = subscription;
+    this.#release(reader, bytes);
     if (subscription.index === -1) return;
-    const bytes = subscription.channel.encoding.entries(entries);
-    if (bytes !== undefined) subscription.reader.write(bytes);
     subscription.loading = false;
+    let written = from;
+    for (const slice of slicesOf(entries)) {
+      if (reader.full) {
+        // The rest is read from the log once more when there is room again: it is not kept for whoever takes nothing.
+        subscription.at = written;
+        return reader.lag();
+      }
+      const frames = channel.encoding.entries(slice);
+      if (frames !== undefined) reader.write(frames);
+      written = slice.at(-1)?.offset ?? written;
+    }
     this.run(subscription);
   }
 
@@ -75,12 +88,13 @@ export class CatchUp {
     const ring = this.#deps.hub.ringOf(channel.topic);
     while (subscription.behind && !subscription.loading && subscription.index !== -1) {
       if (reader.full) return reader.lag();
-      if (subscription.at < ring.start - 1) return void this.#recover(subscription);
+      if (subscription.stale) return this.skip(subscription);
+      if (this.#needsPast(subscription)) return void this.#recover(reader, [subscription]);
       const missed = ring.missed(channel.topic, subscription.at, missedEntriesMax);
       if (missed === undefined) return this.skip(subscription);
-      const slice = firstOf(missed);
-      const last = slice.at(-1);
-      if (last === undefined) subscription.behind = false;
+      const [slice] = slicesOf(missed);
+      const last = slice?.at(-1);
+      if (slice === undefined || last === undefined) subscription.behind = false;
       else {
         subscription.at = last.offset;
         const bytes = channel.encoding.entries(slice);
@@ -89,26 +103,139 @@ export class CatchUp {
     }
   }
 
-  /** A reader that was slow for so long that the ring has moved on. */
-  async #recover(subscription: Subscription): Promise<void> {
-    const backlog = await this.prepare(subscription);
-    if (backlog.limited) this.#tellLimited(subscription);
-    this.begin(subscription, backlog);
+  /** The same for all subscriptions of a reader that takes something again: those whose past is to be read together. */
+  runAll(reader: Reader, subscriptions: Iterable<Subscription>): void {
+    const late: Subscription[] = [];
+    for (const subscription of subscriptions) {
+      if (reader.full) return reader.lag();
+      if (!subscription.behind || subscription.loading) continue;
+      if (this.#needsPast(subscription) && !subscription.stale) late.push(subscription);
+      else this.run(subscription);
+    }
+    if (late.length > 0) void this.#recover(reader, late);
   }
 
-  /** Lets go of what the reader missed, and tells it. */
+  /** What `prepare` has found, as far as it still counts at this moment. */
+  confirm(subscription: Subscription, backlog: Backlog): Backlog {
+    if (!subscription.stale) return backlog;
+    this.#release(subscription.reader, backlog.bytes);
+    return this.limit(subscription);
+  }
+
+  /** Lets go of what the reader missed, and tells it: at once, or with what is being read for it. */
   skip(subscription: Subscription): void {
-    this.limit(subscription);
+    if (subscription.loading) {
+      subscription.stale = true;
+      return;
+    }
+    const backlog = this.limit(subscription);
     this.#tellLimited(subscription);
-    this.begin(subscription, { limited: true, entries: [] });
+    this.begin(subscription, backlog);
   }
 
   /** The reader gets nothing of what it missed, and goes on from here. */
   limit(subscription: Subscription): Backlog {
     subscription.loading = true;
+    subscription.stale = false;
     subscription.at = this.#deps.hub.ringOf(subscription.channel.topic).head;
     this.#deps.onLimited?.();
-    return { limited: true, entries: [] };
+    return { limited: true, entries: [], bytes: 0, from: subscription.at };
+  }
+
+  /** Readers that were slow for so long that the ring has moved on. */
+  async #recover(reader: Reader, subscriptions: readonly Subscription[]): Promise<void> {
+    for (const subscription of subscriptions) subscription.loading = true;
+    await this.#lines.add(reader, async () => {
+      for (const group of byPartition(subscriptions)) {
+        if (reader.full) {
+          for (const subscription of group) subscription.loading = false;
+          reader.lag();
+          continue;
+        }
+        const backlogs = await this.#prepareGroup(reader, group);
+        for (const [i, subscription] of group.entries()) {
+          const prepared = backlogs[i] ?? this.limit(subscription);
+          const backlog = this.confirm(subscription, prepared);
+          if (backlog.limited && subscription.index !== -1) this.#tellLimited(subscription);
+          this.begin(subscription, backlog);
+        }
+      }
+    });
+  }
+
+  async #prepareAll(reader: Reader, subscriptions: readonly Subscription[]): Promise<readonly Backlog[]> {
+    const prepared = new Map<Subscription, Backlog>();
+    for (const group of byPartition(subscriptions)) {
+      const backlogs = await this.#prepareGroup(reader, group);
+      for (const [i, backlog] of backlogs.entries()) {
+        const subscription = group[i];
+        if (subscription !== undefined) prepared.set(subscription, backlog);
+      }
+    }
+    return subscriptions.map((subscription) => prepared.get(subscription) ?? this.limit(subscription));
+  }
+
+  /** Subscriptions of one partition: what all of them missed is looked for together, until the ring has the rest. */
+  async #prepareGroup(reader: Reader, group: readonly Subscription[]): Promise<readonly Backlog[]> {
+    const loads = group.map((subscription): Load => ({
+      subscription,
+      from: subscription.at,
+      entries: [],
+      bytes: 0,
+      limited: false,
+    }));
+    const isLate = ({ subscription, limited }: Load): boolean => !limited && this.#needsPast(subscription);
+    for (let times = 0; loads.some(isLate); times++) {
+      const late = loads.filter(isLate);
+      if (times < loadsMax) await this.#load(reader, late);
+      else for (const load of late) load.limited = true;
+    }
+    return loads.map((load) => this.#backlogOf(load));
+  }
+
+  async #load(reader: Reader, late: readonly Load[]): Promise<void> {
+    const { hub, past, generation } = this.#deps;
+    const [first] = late;
+    if (first === undefined) return;
+    const { partition, topic } = first.subscription.channel;
+    const upTo = hub.ringOf(topic).start - 1;
+    const after = new Map(late.map(({ subscription: { channel, at } }) => [channel.topic, at]));
+    const owner = reader.userId ?? reader;
+    const found = await past.read({ partition, after, upTo, owner }, (entry) => hub.isPushed(entry));
+    for (const load of late) {
+      const entries = found
+        .get(load.subscription.channel.topic)
+        ?.map((entry) => pushedOf(entry, generation()));
+      const bytes = entries?.reduce((sum, { frame }) => sum + frame.length, 0) ?? 0;
+      const held = this.#held.get(reader) ?? 0;
+      if (
+        entries === undefined ||
+        load.entries.length + entries.length > missedEntriesMax ||
+        held + bytes > pastBytesMax
+      ) {
+        load.limited = true;
+        continue;
+      }
+      this.#held.set(reader, held + bytes);
+      load.bytes += bytes;
+      load.entries.push(...entries);
+      load.subscription.at = upTo;
+    }
+  }
+
+  /** What the ring holds is sent from there; it only must not be too much. */
+  #backlogOf({ subscription, from, entries, bytes, limited }: Load): Backlog {
+    const { topic } = subscription.channel;
+    const ring = this.#deps.hub.ringOf(topic);
+    if (!limited && ring.missed(topic, subscription.at, missedEntriesMax) !== undefined) {
+      return { limited: false, entries, bytes, from };
+    }
+    this.#release(subscription.reader, bytes);
+    return this.limit(subscription);
+  }
+
+  #needsPast({ channel, at, index }: Subscription): boolean {
+    return index !== -1 && at < this.#deps.hub.ringOf(channel.topic).start - 1;
   }
 
   #tellLimited({ channel, reader, at }: Subscription): void {
@@ -117,12 +244,22 @@ export class CatchUp {
     if (bytes !== undefined) reader.write(bytes);
   }
 
-  async #load({ channel, at }: Subscription, upTo: number): Promise<readonly Pushed[] | undefined> {
-    const { hub, past, generation } = this.#deps;
-    const { partition, topic } = channel;
-    const entries = await past.read({ partition, topic, after: at, upTo }, (entry) => hub.isPushed(entry));
-    return entries?.map((entry) => pushedOf(entry, generation()));
+  #release(reader: Reader, bytes: number): void {
+    if (bytes > 0) this.#held.set(reader, (this.#held.get(reader) ?? 0) - bytes);
   }
+}
+
+/** A backlog while it is gathered. */
+type Load = {
+  readonly subscription: Subscription;
+  readonly from: number;
+  readonly entries: Pushed[];
+  bytes: number;
+  limited: boolean;
+};
+
+function byPartition(subscriptions: readonly Subscription[]): Iterable<readonly Subscription[]> {
+  return Map.groupBy(subscriptions, ({ channel }) => channel.partition).values();
 }
 
 function pushedOf(entry: Entry, generation: number): Pushed {
@@ -130,8 +267,16 @@ function pushedOf(entry: Entry, generation: number): Pushed {
   return { offset, topic, id, frame: entryFrame(entry, generation), older: undefined, newer: undefined };
 }
 
-function firstOf(entries: readonly Pushed[]): readonly Pushed[] {
-  let bytes = 0;
-  const end = entries.findIndex(({ frame }) => (bytes += frame.length) > sliceBytes);
-  return end === -1 ? entries : entries.slice(0, Math.max(1, end));
+/** Entries in parts that are written at once, each of so many bytes at the most, or of one entry. */
+function* slicesOf(entries: readonly Pushed[]): Iterable<readonly Pushed[]> {
+  for (let start = 0; start < entries.length;) {
+    let bytes = entries[start]?.frame.length ?? 0;
+    let end = start + 1;
+    for (; end < entries.length; end++) {
+      bytes += entries[end]?.frame.length ?? 0;
+      if (bytes > sliceBytes) break;
+    }
+    yield entries.slice(start, end);
+    start = end;
+  }
 }

@@ -26,6 +26,8 @@ export type Subscription = {
   behind: boolean;
   /** What it misses is being read from the log. */
   loading: boolean;
+  /** The log has lost entries while that was read: what was found counts no longer. */
+  stale: boolean;
 };
 
 /** The readers of one topic in one encoding, and what waits to be written to all of them at once. */
@@ -61,7 +63,7 @@ export class Channel {
   join(reader: Reader, at: number): Subscription {
     const { subscriptions } = this;
     const index = subscriptions.length;
-    const subscription = { reader, channel: this, index, at, behind: true, loading: true };
+    const subscription = { reader, channel: this, index, at, behind: true, loading: true, stale: false };
     subscriptions.push(subscription);
     return subscription;
   }
@@ -74,7 +76,7 @@ export class Channel {
     last.index = subscription.index;
     subscriptions.pop();
     subscription.index = -1;
-    if (subscriptions.length === 0) this.#clear();
+    if (subscriptions.length === 0) this.drop();
   }
 
   add(entry: Pushed): void {
@@ -125,17 +127,18 @@ export class Channel {
     }
   }
 
-  /** Sends something that is no entry to all readers that are live, behind what waits. */
-  tell(frame: Buffer): void {
+  /** Sends something that is no entry to all readers that are live and not beyond `upTo`, behind what waits. */
+  tell(frame: Buffer, upTo: number = Number.POSITIVE_INFINITY): void {
     this.flush(performance.now());
     const bytes = this.encoding.frame(frame);
     if (bytes === undefined) return;
-    for (const { reader, behind } of this.subscriptions) {
-      if (!behind && !reader.full) reader.write(bytes);
+    for (const { reader, behind, at } of this.subscriptions) {
+      if (!behind && !reader.full && at <= upTo) reader.write(bytes);
     }
   }
 
-  #clear(): void {
+  /** Lets go of what waits: nobody reads it any more, or it is no longer in the log. */
+  drop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#pending = [];

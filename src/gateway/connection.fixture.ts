@@ -28,10 +28,6 @@ export class StuckLink implements Link {
     this.ended = String(code);
   }
 
-  terminate(): void {
-    this.ended = "cut";
-  }
-
   drain(): void {
     this.unsentBytes = 0;
     for (const callback of this.#drained.splice(0)) callback();

@@ -128,16 +128,15 @@ export class Connection implements Reader {
 
   /** Says why and closes. Whoever calls it has taken the connection out of the hub. */
   close(reason: CloseReason): void {
-    this.phase = "closed";
     const { code, meaning } = closeRules[reason];
-    // A close frame behind bytes that nobody takes would wait for ever.
-    if (this.full) this.#link.terminate();
-    else this.#link.close(code, meaning);
+    this.closeWith(code, meaning);
   }
 
   /** Closes with a code of RFC 6455. */
   closeWith(code: number, meaning: string): void {
     this.phase = "closed";
+    // The client's side of the close is to be heard, whatever it has not taken yet.
+    if (this.fullSinceMs !== undefined) this.#link.setReading(true);
     this.#link.close(code, meaning);
   }
 }

@@ -6,6 +6,7 @@ import type { EntryFrame, ServerFrame } from "../../protocol/frames.ts";
 import { uuidv7 } from "../../protocol/ids.ts";
 import { jsonText } from "../eventlog/eventlog.ts";
 import { MemoryEventLog } from "../eventlog/memory.ts";
+import { partitionOf } from "../eventlog/murmur2.ts";
 import { createLogger } from "../lib/logger.ts";
 import { CatchUp } from "./catch-up.ts";
 import { Hub } from "./hub.ts";
@@ -31,11 +32,16 @@ async function open(ring: { entriesMax: number; bytesMax: number }) {
   const log = createLogger("silent");
   const eventlog = new MemoryEventLog({ partitions: 2, clock: { now: () => 0 } });
   const from = await Tail.begin(eventlog);
-  const generation = (): number => eventlog.generation;
+  const generation = (): number => tail.generation;
   const hub = new Hub({ generation, heads: from, ring, kinds });
-  const past = new Past({ eventlog, log }, { entriesMax: 50, bytesMax: 100_000 });
+  const past = new Past({ eventlog, log }, { entriesMax: 50, bytesMax: 100_000, scanBytesMax: 100_000 });
   const catchUp = new CatchUp({ hub, past, generation });
-  const tail = new Tail({ eventlog, hub, log }, from, () => assert.fail("nothing is lost here"));
+  const lost = { times: 0 };
+  const onLost = (partition: number, head: number): void => {
+    lost.times++;
+    hub.lose(partition, head, (subscription) => catchUp.skip(subscription));
+  };
+  const tail = new Tail({ eventlog, hub, log, onLost }, from);
   await tail.start();
   const removed = new Set<string>();
   const append = (topic: string, type: string, data: unknown): Promise<unknown> =>
@@ -44,16 +50,20 @@ async function open(ring: { entriesMax: number; bytesMax: number }) {
     hub,
     removed,
     append,
+    lost,
+    eventlog,
+    offsets: () => tail.offsets(),
     subscribing: {
       hub,
       catchUp,
       generation,
+      heads: () => eventlog.heads(),
       asRefusal,
       authorize: (actor: { readonly id: number }, topic: string) =>
         removed.has(`${actor.id} ${topic}`) ? Promise.reject(new Error("no")) : Promise.resolve(),
     },
     onRoom: (reader: TestReader) => {
-      for (const subscription of reader.subscriptions.values()) catchUp.run(subscription);
+      catchUp.runAll(reader, reader.subscriptions.values());
     },
     close: async () => {
       await tail.stop();
@@ -73,6 +83,8 @@ class Client {
   readonly #places = new Map<string, number>();
   readonly #positions = new Map<string, string>();
   readonly gone = new Set<string>();
+  /** Topics of which what the client has may be lost, by the generation in which that happened: it must be told. */
+  readonly #unsure = new Map<string, number>();
   limited = 0;
   entries = 0;
   #reader: TestReader | undefined;
@@ -93,10 +105,9 @@ class Client {
       topics.filter((topic) => !this.gone.has(topic)).map((topic) => [topic, this.#positions.get(topic)]),
     );
     const actor = { id: this.id } as never;
-    const { begin, ...answer } = await subscribe(this.#gateway.subscribing, reader, actor, wanted);
-    if (this.#reader !== reader) return;
-    this.#answered(answer);
-    begin();
+    await subscribe(this.#gateway.subscribing, reader, actor, wanted, (subscribed) => {
+      if (this.#reader === reader) this.#answered(subscribed);
+    });
   }
 
   disconnect(): void {
@@ -123,21 +134,36 @@ class Client {
     this.#seen = frames.length;
   }
 
-  get isComplete(): boolean {
-    this.check();
-    return topics.every(
-      (topic) =>
-        this.gone.has(topic) ||
-        (this.#pages.get(topic) ?? []).every((offset) => offset <= (this.#places.get(topic) ?? -1)),
-    );
+  /** What the client has of the topic, or is about to get, may no longer be in the log. */
+  doubt(topic: string, generation: number): void {
+    this.#unsure.set(topic, generation);
   }
 
-  #answered({ topics: subscribed, refused }: Omit<Subscribed, "begin">): void {
+  get isComplete(): boolean {
+    this.check();
+    return topics.every((topic) => this.gone.has(topic) || (!this.#unsure.has(topic) && this.#hasAll(topic)));
+  }
+
+  #hasAll(topic: string): boolean {
+    return (this.#pages.get(topic) ?? []).every((offset) => offset <= (this.#places.get(topic) ?? -1));
+  }
+
+  /** Up to the position it is told to have everything, in the generation of the position. */
+  #told(topic: string, position: string): void {
+    const generation = this.#unsure.get(topic);
+    if (generation !== undefined && Number(position.split("-")[0]) > generation) {
+      this.#unsure.delete(topic);
+      this.#places.delete(topic);
+    }
+    this.#skipTo(topic, position);
+  }
+
+  #answered({ topics: subscribed, refused }: Subscribed): void {
     for (const topic of Object.keys(refused)) this.gone.add(topic);
     for (const [topic, { position, limited }] of Object.entries(subscribed)) {
       // Without `limited`, whoever gave a position gets what came after it.
       if (limited === true) this.limited++;
-      if (limited === true || !this.#positions.has(topic)) this.#skipTo(topic, position);
+      if (limited === true || !this.#positions.has(topic)) this.#told(topic, position);
     }
   }
 
@@ -145,7 +171,7 @@ class Client {
     if (frame.type === "entry") return this.#entry(frame);
     if (frame.type === "limited") {
       this.limited++;
-      this.#skipTo(frame.topic, frame.position);
+      this.#told(frame.topic, frame.position);
     } else if (frame.type === "removed") this.gone.add(frame.topic);
     else if (frame.type === "positions") {
       for (const [topic, position] of Object.entries(frame.positions)) this.#nothingBefore(topic, position);
@@ -154,6 +180,7 @@ class Client {
 
   #entry({ topic, position, entry }: EntryFrame): void {
     assert.ok(!this.gone.has(topic), `${topic} was taken away, and an entry came`);
+    if (this.#unsure.has(topic)) return void this.#positions.set(topic, position);
     const offset = offsetOf(position);
     const place = this.#places.get(topic) ?? -1;
     const next = (this.#pages.get(topic) ?? []).find((one) => one > place);
@@ -164,12 +191,14 @@ class Client {
   }
 
   #skipTo(topic: string, position: string): void {
-    assert.ok(offsetOf(position) >= (this.#places.get(topic) ?? -1), "a place moved back");
+    const isBack = offsetOf(position) < (this.#places.get(topic) ?? -1);
+    assert.ok(!isBack || this.#unsure.has(topic), "a place moved back");
     this.#places.set(topic, offsetOf(position));
     this.#positions.set(topic, position);
   }
 
   #nothingBefore(topic: string, position: string): void {
+    if (this.#unsure.has(topic)) return;
     const place = this.#places.get(topic) ?? -1;
     const missed = (this.#pages.get(topic) ?? []).filter((one) => one > place && one <= offsetOf(position));
     assert.deepEqual(missed, [], `${topic}: told that nothing happened`);
@@ -204,10 +233,39 @@ const step = fc.oneof(
     }),
   },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("wait" as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("lose" as const),
+      partition: fc.nat(1),
+      entries: fc.integer({ min: 1, max: 20 }),
+    }),
+  },
 );
 
+/** The log loses its newest entries, as after a failover. Whoever may have had some of them must be told. */
+async function lose(
+  { eventlog, offsets }: Gateway,
+  clients: readonly Client[],
+  pages: Map<string, number[]>,
+  { partition, entries }: { readonly partition: number; readonly entries: number },
+): Promise<void> {
+  const heads = await eventlog.heads();
+  const head = Math.max(0, (heads[partition] ?? 0) - entries);
+  const wereRead = (offsets()[partition] ?? 0) > head;
+  for (const topic of topics) {
+    for (const client of clients) if (wereRead) client.doubt(topic, eventlog.generation);
+    if (partitionOf(topic, eventlog.partitions) !== partition) continue;
+    pages.set(
+      topic,
+      (pages.get(topic) ?? []).filter((offset) => offset <= head),
+    );
+  }
+  eventlog.loseAfter(partition, head);
+}
+
 test("whatever readers do, each gets every entry of its topics once and in order, or is told what it missed", async () => {
-  const totals = { entries: 0, limited: 0, removed: 0 };
+  const totals = { entries: 0, limited: 0, removed: 0, lost: 0 };
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 150, size: "max" }), async (steps) => {
       const gateway = await open({ entriesMax: 12, bytesMax: 100_000 });
@@ -224,6 +282,7 @@ test("whatever readers do, each gets every entry of its topics once and in order
           if (one.do === "say") await append(one.topic, "said", {});
           else if (one.do === "flood") for (let i = 0; i < 60; i++) await append(one.topic, "said", { i });
           else if (one.do === "wait") await new Promise((resolve) => setImmediate(resolve));
+          else if (one.do === "lose") await lose(gateway, all, pages, one);
           else if (one.do === "remove") {
             gateway.removed.add(`${one.client + 1} ${one.topic}`);
             await append(one.topic, "member.removed", { user_id: one.client + 1 });
@@ -245,6 +304,7 @@ test("whatever readers do, each gets every entry of its topics once and in order
           totals.limited += client.limited;
           totals.removed += client.gone.size;
         }
+        totals.lost += gateway.lost.times;
       } finally {
         for (const client of all) client.disconnect();
         assert.equal(gateway.hub.topics, 0, "the hub forgets topics that nobody reads");
@@ -254,5 +314,8 @@ test("whatever readers do, each gets every entry of its topics once and in order
     { numRuns: 150 },
   );
   // A property that nothing happens under proves nothing.
-  assert.ok(totals.entries > 500 && totals.limited > 5 && totals.removed > 5, JSON.stringify(totals));
+  assert.ok(
+    totals.entries > 500 && totals.limited > 5 && totals.removed > 5 && totals.lost > 5,
+    JSON.stringify(totals),
+  );
 });

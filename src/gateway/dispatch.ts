@@ -19,6 +19,8 @@ import { type SubscribingDeps, subscribe } from "./subscribing.ts";
 
 /** Frames that cannot be understood, after which a client is told to stop. */
 export const badFramesMax = 20;
+/** Topics of one frame that count as one frame more: each of them costs a look at who may read it. */
+export const topicsPerToken = 20;
 /** Frames beyond its rate that a client may send and be told so, before it is sent away: as many as its burst again. */
 const debtFactor = 1;
 
@@ -91,6 +93,8 @@ export class Dispatch {
       const server_time = new Date(this.#deps.clock.now()).toISOString();
       return connection.write(frameOf({ type: "pong", server_time }));
     }
+    if (incoming.kind === "frame")
+      connection.frameTokens -= Math.floor(topicsIn(incoming.frame) / topicsPerToken);
     if (connection.inFlight >= limits.requestsInFlight) {
       return this.#refuse(
         connection,
@@ -116,6 +120,9 @@ export class Dispatch {
       const { actor } = connection;
       if (actor === undefined || connection.phase !== "open") {
         throw new AppError("unauthorized", { detail: "send a frame auth with a token first" });
+      }
+      if (actor.kind === "user" && actor.expiresAt <= this.#deps.clock.now()) {
+        return this.#deps.end(connection, "token_expired");
       }
       if (incoming.kind === "plain") await this.#plain(connection, actor, incoming.frame);
       else await this.#frame(connection, actor, incoming.frame);
@@ -180,13 +187,13 @@ export class Dispatch {
     id: number,
     wanted: ReadonlyMap<string, string | undefined>,
   ): Promise<void> {
-    const { topics, refused, begin } = await subscribe(this.#deps.subscribing, connection, actor, wanted);
-    connection.write(frameOf({ type: "subscribed", id, topics, refused }));
-    begin();
-    for (const topic of Object.keys(topics)) {
-      const signal = this.#deps.signalOf(topic);
-      if (signal !== undefined) connection.write(frameOf({ type: "signal", ...signal }));
-    }
+    await subscribe(this.#deps.subscribing, connection, actor, wanted, ({ topics, refused }) => {
+      connection.write(frameOf({ type: "subscribed", id, topics, refused }));
+      for (const topic of Object.keys(topics)) {
+        const signal = this.#deps.signalOf(topic);
+        if (signal !== undefined) connection.write(frameOf({ type: "signal", ...signal }));
+      }
+    });
   }
 
   #unsubscribe(connection: Connection, id: number, topics: readonly string[]): void {
@@ -208,6 +215,12 @@ export class Dispatch {
     );
   }
 
+  /** A ping or pong has come: nothing is to be done, but a flood of them costs as much as one of frames. */
+  control(connection: Connection): void {
+    if (connection.phase === "closed") return;
+    if (this.#spend(connection) === "hopeless") this.#deps.end(connection, "rate_limited");
+  }
+
   /** Takes a token for one frame. A client in debt is told; one that does not listen is hopeless. */
   #spend(connection: Connection): "fine" | "late" | "hopeless" {
     const { perSecond, burst } = this.#deps.frameRate;
@@ -218,4 +231,9 @@ export class Dispatch {
     if (connection.frameTokens >= 0) return "fine";
     return connection.frameTokens < -burst * debtFactor ? "hopeless" : "late";
   }
+}
+
+function topicsIn(frame: ClientFrame): number {
+  if (frame.type === "subscribe" || frame.type === "unsubscribe") return frame.topics.length;
+  return frame.type === "resume" ? Object.keys(frame.positions).length : 0;
 }

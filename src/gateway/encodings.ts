@@ -15,13 +15,20 @@ export const nativeFrames: Encoding = {
   frame: (frame) => frame,
 };
 
-/** The forms of the seeds: an entry that has none is not told, and nothing else is. */
-export function plainForms(forms: readonly PlainForm[]): Encoding {
+/**
+ * The forms of the seeds: an entry that has none is not told, and nothing else is. Nor is one whose form cannot be made:
+ * `onFault` hears of it.
+ */
+export function plainForms(forms: readonly PlainForm[], onFault: (error: unknown) => void): Encoding {
   const textOf = (pushed: Pushed): string | undefined => {
-    const { entry } = JSON.parse(frameText(pushed.frame).toString()) as EntryFrame;
-    for (const form of forms) {
-      const text = form.render(pushed.topic, entry.type, entry.data);
-      if (text !== undefined) return text;
+    try {
+      const { entry } = JSON.parse(frameText(pushed.frame).toString()) as EntryFrame;
+      for (const form of forms) {
+        const text = form.render(pushed.topic, entry.type, entry.data);
+        if (text !== undefined) return text;
+      }
+    } catch (error) {
+      onFault(error);
     }
     return undefined;
   };

@@ -13,14 +13,13 @@ import { nativeFrames } from "./encodings.ts";
 import { frameOf } from "./frames.ts";
 import type { Gateway } from "./gateway.ts";
 import { heartbeatMs } from "./keeper.ts";
-import { WebSocketLink } from "./link.ts";
+import { WebSocketLink, closeWithinMs } from "./link.ts";
 import { asRefusal } from "./refusals.ts";
 import { signIn } from "./sign-in.ts";
+import { authorizeAgain } from "./subscribing.ts";
 
 /** How long a connection may stand without having shown credentials, milliseconds. */
 export const authWithinMs = 10_000;
-/** How long the client's side of a close is waited for, milliseconds. */
-const closeWithinMs = 3_000;
 
 /** How connections come to be: the handshake, the limits at the door, the credentials. */
 export class Entrance {
@@ -92,12 +91,28 @@ export class Entrance {
     if (connection.actor === undefined || actorName(actor) !== actorName(connection.actor)) {
       throw new AppError("forbidden", { detail: "the token is somebody else's: open another connection" });
     }
+    const before = connection.actor;
     connection.actor = actor;
     connection.toldExpiry = false;
+    if (mayLess(actor, before)) await this.#authorizeAgain(connection, actor);
+    if (connection.phase !== "open") return;
     const expiresAtMs = actor.kind === "user" ? actor.expiresAt : undefined;
     if (expiresAtMs === undefined || !connection.native) return;
     const expires_at = new Date(expiresAtMs).toISOString();
     connection.write(frameOf({ type: "renewed", ...(id === undefined ? {} : { id }), expires_at }));
+  }
+
+  /** Nothing goes on that could not be asked for anew; where that cannot be found out, the connection does not either. */
+  async #authorizeAgain(connection: Connection, actor: Actor): Promise<void> {
+    const gateway = this.#gateway;
+    try {
+      await authorizeAgain(gateway.subscribing, connection, actor);
+    } catch (error) {
+      gateway.end(
+        connection,
+        gateway.subscribing.asRefusal(error).code === "internal" ? "internal" : "unavailable",
+      );
+    }
   }
 
   /** Who knocks: an actor, a refusal, or nobody yet. */
@@ -135,7 +150,9 @@ export class Entrance {
     ws.on("message", (data, isBinary) => this.#receive(connection, data, isBinary));
     ws.on("pong", () => {
       connection.heard = true;
+      this.#gateway.dispatch.control(connection);
     });
+    ws.on("ping", () => this.#gateway.dispatch.control(connection));
     ws.on("close", () => this.#gateway.forget(connection));
     // What the client did wrong (a bad frame, a reset) has closed the connection already.
     ws.on("error", ignore);
@@ -221,6 +238,12 @@ type Found =
   | { readonly actor: Actor; readonly credential: string }
   | { readonly refusal: AppError }
   | undefined;
+
+/** Whether there may be something that the actor might do before and may not any more. */
+function mayLess(now: Actor, before: Actor): boolean {
+  const isSameRole = now.kind !== "user" || before.kind !== "user" || now.role === before.role;
+  return !isSameRole || !before.scopes.isSubsetOf(now.scopes);
+}
 
 /** In a function of its own: a closure made beside the handshake would keep all of it as long as the connection. */
 function leaveOnClose(admission: Admission, socket: Socket, address: string): void {

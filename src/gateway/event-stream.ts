@@ -12,7 +12,7 @@ import { frameOf } from "./frames.ts";
 import type { Gateway } from "./gateway.ts";
 import { EventStreamLink, noPosition } from "./link.ts";
 import { signIn } from "./sign-in.ts";
-import { subscribe } from "./subscribing.ts";
+import { type Subscribed, subscribe } from "./subscribing.ts";
 
 /** After how long a browser comes back when the stream ends, milliseconds. */
 const comeBackMs = 2_000;
@@ -82,16 +82,12 @@ async function open(gateway: Gateway, request: RouteRequest): ReturnType<Route["
       const positions = new Map(
         [...wanted].map(([topic, position]) => [topic, position === noPosition ? undefined : position]),
       );
-      subscribe(gateway.subscribing, connection, actor, positions).then(
-        ({ topics, refused, begin: send }) => {
-          connection.write(frameOf({ type: "subscribed", id: 0, topics, refused }));
-          send();
-        },
-        (error: unknown) => {
-          gateway.deps.log.error({ err: error }, "an event stream could not be opened");
-          gateway.end(connection, "internal");
-        },
-      );
+      const answer = (subscribed: Subscribed): void =>
+        connection.write(frameOf({ type: "subscribed", id: 0, ...subscribed }));
+      subscribe(gateway.subscribing, connection, actor, positions, answer).catch((error: unknown) => {
+        gateway.deps.log.error({ err: error }, "an event stream could not be opened");
+        gateway.end(connection, "internal");
+      });
     },
   };
 }

@@ -7,7 +7,7 @@ import { type Entry, parseData, redactedData } from "../eventlog/eventlog.ts";
 import type { Signal } from "./signals.ts";
 import { pause } from "../lib/backoff.ts";
 import { Admission, type AdmissionRules } from "./admission.ts";
-import { CatchUp, missedEntriesMax } from "./catch-up.ts";
+import { CatchUp, missedEntriesMax, pastBytesMax } from "./catch-up.ts";
 import type { Connection } from "./connection.ts";
 import { Dispatch } from "./dispatch.ts";
 import { plainForms } from "./encodings.ts";
@@ -66,23 +66,34 @@ export class Gateway {
     this.deps = deps;
     const kinds = mergeKinds([{ topics: [presenceTopics] }, ...modules]);
     this.#forms = modules.flatMap(({ plain }) => (plain === undefined ? [] : [plain]));
-    this.plain = plainForms(this.#forms);
-    const generation = (): number => eventlog.generation;
+    this.plain = plainForms(this.#forms, (error) =>
+      log.error({ err: error }, "an entry could not be told in its plain form"),
+    );
+    const generation = (): number => this.#tail.generation;
     this.hub = new Hub({
       generation,
       heads: from,
       ring: ringBounds,
       kinds,
       onEntry: (entry) => this.#see(entry),
+      onFault: (error, { topic, type, id }) =>
+        log.error(
+          { err: error, topic, type, id },
+          "an entry could not be pushed; its topic's readers begin anew",
+        ),
       onFlush: (entries, readers) => metrics.gateway.deliveries.inc(entries * readers),
     });
-    const past = new Past({ eventlog, log }, { entriesMax: missedEntriesMax, bytesMax: topicBytesMax });
+    const past = new Past(
+      { eventlog, log },
+      { entriesMax: missedEntriesMax, bytesMax: topicBytesMax, scanBytesMax: pastBytesMax },
+    );
     const onLimited = (): void => metrics.gateway.limited.inc();
     this.catchUp = new CatchUp({ hub: this.hub, past, generation, onLimited });
     this.subscribing = {
       hub: this.hub,
       catchUp: this.catchUp,
       generation,
+      heads: () => eventlog.heads(),
       authorize: (actor, topic) => authorizeTopic(kinds, actor, topic),
       asRefusal: (error) => {
         const refusal = asRefusal(error);
@@ -103,9 +114,9 @@ export class Gateway {
       end: (connection, reason) => this.end(connection, reason),
     });
     this.entrance = new Entrance(this);
-    this.#tail = new Tail({ eventlog, hub: this.hub, log }, from, (partition, head) =>
-      this.hub.lose(partition, head, (subscription) => this.catchUp.skip(subscription)),
-    );
+    const onLost = (partition: number, head: number): void =>
+      this.hub.lose(partition, head, (subscription) => this.catchUp.skip(subscription));
+    this.#tail = new Tail({ eventlog, hub: this.hub, log, onLost }, from);
     const node = uuidv7();
     this.probe = new Probe(eventlog, log, node);
     this.#board = new SignalBoard((topic) => this.hub.channelsOf(topic));
@@ -182,10 +193,7 @@ export class Gateway {
 
   /** A connection that took nothing takes something again. */
   catchUpAll(connection: Connection): void {
-    for (const subscription of connection.subscriptions.values()) {
-      if (connection.full) return connection.lag();
-      this.catchUp.run(subscription);
-    }
+    this.catchUp.runAll(connection, connection.subscriptions.values());
   }
 
   /** Tells everybody that the server goes, and closes them little by little: they must not all come back at once. */
@@ -225,8 +233,7 @@ export class Gateway {
     // Whoever has gone meanwhile must not join: nobody would take them out again.
     if (connection.phase !== "open") return;
     const wanted = new Map(topics.flat().map((topic): [string, undefined] => [topic, undefined]));
-    const { begin } = await subscribe(this.subscribing, connection, actor, wanted);
-    begin();
+    await subscribe(this.subscribing, connection, actor, wanted, () => undefined);
   }
 
   /** What is true of a topic at this moment, for those who begin to read it. */

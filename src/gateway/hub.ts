@@ -21,6 +21,8 @@ export type HubOptions = {
   readonly kinds: ReadonlyMap<string, Pick<TopicKind, "entries" | "revokes">>;
   /** Called with every entry of the log, whether anybody may read it or not. */
   readonly onEntry?: (entry: Entry) => void;
+  /** An entry could not be made a frame of, or not be understood: its readers have lost the topic. */
+  readonly onFault?: (error: unknown, entry: Entry) => void;
   /** Called with each batch of bytes: how many entries went to how many readers. */
   readonly onFlush?: (entries: number, readers: number) => void;
 };
@@ -79,7 +81,14 @@ export class Hub {
 
   /** Takes in entries of one partition that follow on each other; `end` is up to where they are all there is. */
   take(partition: number, entries: readonly Entry[], end: number): void {
-    for (const entry of entries) this.#takeOne(entry);
+    for (const entry of entries) {
+      try {
+        this.#takeOne(entry);
+      } catch (error) {
+        this.#options.onFault?.(error, entry);
+        this.#loseTopic(entry);
+      }
+    }
     this.#ring(partition).advance(end);
     const nowMs = performance.now();
     for (const channel of this.#dirty) channel.settle(nowMs);
@@ -104,7 +113,9 @@ export class Hub {
     this.#toldAt[partition] = head;
     for (const channel of [...this.#channels.values()].flat()) {
       if (channel.partition !== partition) continue;
-      for (const subscription of channel.subscriptions) each(subscription);
+      channel.drop();
+      this.#dirty.delete(channel);
+      for (const subscription of channel.subscriptions.slice()) each(subscription);
     }
   }
 
@@ -129,6 +140,17 @@ export class Hub {
     }
     const revokes = this.#options.kinds.get(kindOf(topic))?.revokes?.[type];
     if (revokes !== undefined && entry.data !== redactedData) this.#revoke(entry, revokes(parseData(entry)));
+  }
+
+  /** Nobody knows what the entry would have told: perhaps that somebody may no longer read. Who may asks again. */
+  #loseTopic({ topic, partition, offset }: Entry): void {
+    const position = this.position(partition, offset);
+    for (const channel of this.channelsOf(topic).slice()) {
+      for (const subscription of channel.subscriptions.slice()) {
+        this.leave(subscription);
+        subscription.reader.revoked(topic, position);
+      }
+    }
   }
 
   /** The entry itself still reaches those whom it concerns; nothing after it does. */
@@ -163,7 +185,7 @@ export class Hub {
       for (const channel of channels) {
         if (channel.partition !== partition || channel.hasPending || end - channel.told < tellEvery) continue;
         channel.told = end;
-        channel.tell(frameOf({ type: "positions", positions: { [channel.topic]: position } }));
+        channel.tell(frameOf({ type: "positions", positions: { [channel.topic]: position } }), end);
       }
     }
   }

@@ -21,6 +21,8 @@ export class Keeper {
   readonly #access: Pick<Access, "authenticate">;
   readonly #clock: Clock;
   readonly #end: (connection: Connection, reason: CloseReason) => void;
+  /** Those whose credentials end before they are looked at again. */
+  readonly #ending = new Map<Connection, NodeJS.Timeout>();
 
   constructor(deps: {
     readonly access: Pick<Access, "authenticate">;
@@ -39,10 +41,14 @@ export class Keeper {
 
   remove(connection: Connection): void {
     this.#wheel.remove(connection, connection.slot);
+    clearTimeout(this.#ending.get(connection));
+    this.#ending.delete(connection);
   }
 
   stop(): void {
     this.#wheel.stop();
+    for (const timer of this.#ending.values()) clearTimeout(timer);
+    this.#ending.clear();
   }
 
   visit(connection: Connection): void {
@@ -72,10 +78,20 @@ export class Keeper {
     if (actor?.kind !== "user") return;
     const leftMs = actor.expiresAt - this.#clock.now();
     if (leftMs <= 0) return this.#end(connection, "token_expired");
+    if (leftMs < heartbeatMs) this.#lookAgain(connection, leftMs);
     if (leftMs > tellExpiryMs || connection.toldExpiry) return;
     connection.toldExpiry = true;
     if (!connection.native) return;
     const expires_at = new Date(actor.expiresAt).toISOString();
     connection.write(frameOf({ type: "token.expiring", expires_at }));
+  }
+
+  #lookAgain(connection: Connection, inMs: number): void {
+    clearTimeout(this.#ending.get(connection));
+    const timer = setTimeout(() => {
+      this.#ending.delete(connection);
+      this.#checkCredentials(connection);
+    }, inMs);
+    this.#ending.set(connection, timer);
   }
 }

@@ -4,6 +4,9 @@ import type { WebSocket } from "ws";
 import type { ServerFrame } from "../../protocol/frames.ts";
 import { splitFrames } from "./frame-bytes.ts";
 
+/** How long the client's side of a close is waited for, milliseconds. */
+export const closeWithinMs = 3_000;
+
 /** The way to a client. Takes the bytes of WebSocket frames, whatever it makes of them. */
 export type Link = {
   /** Bytes that the client has not taken yet. */
@@ -15,8 +18,8 @@ export type Link = {
   setReading(reading: boolean): void;
   /** Calls back once, when a client that had too many bytes waiting has taken all of them. */
   onceDrained(callback: () => void): void;
+  /** Says why and ends, also when what is said has not been taken within `closeWithinMs`. */
   close(code: number, meaning: string): void;
-  terminate(): void;
 };
 
 /** Frames go past `ws`, which would build each of them anew: out here go finished bytes, many frames in one write. */
@@ -49,10 +52,6 @@ export class WebSocketLink implements Link {
 
   close(code: number, meaning: string): void {
     this.#ws.close(code, meaning);
-  }
-
-  terminate(): void {
-    this.#ws.terminate();
   }
 }
 
@@ -89,11 +88,10 @@ export class EventStreamLink implements Link {
   }
 
   close(code: number, meaning: string): void {
-    this.#response.end(`event: close\ndata: ${JSON.stringify({ code, reason: meaning })}\n\n`);
-  }
-
-  terminate(): void {
-    this.#response.destroy();
+    const response = this.#response;
+    response.end(`event: close\ndata: ${JSON.stringify({ code, reason: meaning })}\n\n`);
+    const timer = setTimeout(() => response.destroy(), closeWithinMs);
+    response.once("close", () => clearTimeout(timer));
   }
 
   #eventOf(text: string): string {

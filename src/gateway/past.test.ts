@@ -4,12 +4,13 @@ import { uuidv7 } from "../../protocol/ids.ts";
 import { type Entry, PositionExpiredError, type ReadResult, jsonText } from "../eventlog/eventlog.ts";
 import { MemoryEventLog } from "../eventlog/memory.ts";
 import { createLogger } from "../lib/logger.ts";
-import { Past, pastReadersMax, scanEntriesMax, waitingReadersMax } from "./past.ts";
+import { type Missed, Past, pastReadersMax, scanEntriesMax, waitingReadersMax } from "./past.ts";
 
 const log = createLogger("silent");
-const bounds = { entriesMax: 3, bytesMax: 10_000 };
+const bounds = { entriesMax: 3, bytesMax: 10_000, scanBytesMax: 15_000 };
 const all = (): boolean => true;
 
+/** Odd offsets are those of `room/1`, even ones those of `room/2`. */
 async function filled(count: number, bytes = 1): Promise<MemoryEventLog> {
   const eventlog = new MemoryEventLog({ partitions: 1, clock: { now: () => 0 } });
   const entries = Array.from({ length: count }, (_, i) => ({
@@ -23,58 +24,124 @@ async function filled(count: number, bytes = 1): Promise<MemoryEventLog> {
   return eventlog;
 }
 
-const place = (after: number, upTo: number) => ({ partition: 0, topic: "room/1", after, upTo });
-const offsets = (entries: readonly Entry[] | undefined) => entries?.map(({ offset }) => offset);
-
-test("the past of a topic is its own entries between two offsets, in order", async () => {
-  const past = new Past({ eventlog: await filled(10), log }, bounds);
-  assert.deepEqual(offsets(await past.read(place(2, 7), all)), [3, 5, 7]);
-  assert.deepEqual(offsets(await past.read(place(10, 10), all)), []);
-  assert.deepEqual(offsets(await past.read(place(2, 7), ({ offset }) => offset !== 5)), [3, 7]);
+const missed = (after: Readonly<Record<string, number>>, upTo: number, owner: unknown = 1): Missed => ({
+  partition: 0,
+  after: new Map(Object.entries(after)),
+  upTo,
+  owner,
 });
 
-test("an entry, or a byte, more than a reader is sent is nothing at all", async () => {
+async function offsets(past: Past, what: Missed, wanted: (entry: Entry) => boolean = all) {
+  const found = await past.read(what, wanted);
+  return Object.fromEntries(
+    [...found].map(([topic, entries]) => [topic, entries.map(({ offset }) => offset)]),
+  );
+}
+
+test("the past of topics is their own entries between two offsets, in order", async () => {
   const past = new Past({ eventlog: await filled(10), log }, bounds);
-  assert.deepEqual(offsets(await past.read(place(0, 6), all)), [1, 3, 5]);
-  assert.equal(await past.read(place(0, 7), all), undefined);
-  const large = new Past({ eventlog: await filled(3, 4_998), log }, bounds);
-  assert.deepEqual(offsets(await large.read(place(0, 3), all)), [1, 3]);
-  const larger = new Past({ eventlog: await filled(3, 4_999), log }, bounds);
-  assert.equal(await larger.read(place(0, 3), all), undefined);
+  assert.deepEqual(await offsets(past, missed({ "room/1": 2 }, 7)), { "room/1": [3, 5, 7] });
+  assert.deepEqual(await offsets(past, missed({ "room/1": 10 }, 10)), { "room/1": [] });
+  assert.deepEqual(await offsets(past, missed({ "room/1": 4, "room/2": 2, "room/3": 0 }, 8)), {
+    "room/1": [5, 7],
+    "room/2": [4, 6, 8],
+    "room/3": [],
+  });
+  const without = await offsets(past, missed({ "room/1": 2 }, 7), ({ offset }) => offset !== 5);
+  assert.deepEqual(without, { "room/1": [3, 7] });
+});
+
+test("all topics of a reader in a partition are found with one look through it", async () => {
+  const eventlog = await filled(3_000);
+  let reads = 0;
+  const counted = {
+    read: (...args: Parameters<MemoryEventLog["read"]>) => {
+      reads++;
+      return eventlog.read(...args);
+    },
+  };
+  const past = new Past({ eventlog: counted, log }, { ...bounds, entriesMax: 5_000 });
+  const found = await past.read(missed({ "room/1": 0, "room/2": 0, "room/3": 0 }, 3_000), all);
+  assert.deepEqual([found.get("room/1")?.length, found.get("room/2")?.length, reads], [1_500, 1_500, 3]);
+});
+
+test("a topic with an entry, or a byte, more than a reader is sent is left out, and no other", async () => {
+  const past = new Past({ eventlog: await filled(10), log }, bounds);
+  assert.deepEqual(await offsets(past, missed({ "room/1": 0, "room/2": 2 }, 7)), { "room/2": [4, 6] });
+  const fits = new Past({ eventlog: await filled(4, 4_998), log }, { ...bounds, scanBytesMax: 1e6 });
+  assert.deepEqual(await offsets(fits, missed({ "room/1": 0 }, 3)), { "room/1": [1, 3] });
+  const larger = new Past({ eventlog: await filled(4, 4_999), log }, { ...bounds, scanBytesMax: 1e6 });
+  assert.deepEqual(await offsets(larger, missed({ "room/1": 0, "room/2": 3 }, 4)), { "room/2": [4] });
+});
+
+test("the topics that come after all of them together have too many bytes are left out", async () => {
+  const past = new Past({ eventlog: await filled(4, 4_998), log }, bounds);
+  assert.deepEqual(await offsets(past, missed({ "room/1": 0, "room/2": 2 }, 4)), {
+    "room/1": [1, 3],
+    "room/2": [4],
+  });
+  const larger = new Past({ eventlog: await filled(4, 4_999), log }, { ...bounds, bytesMax: 20_000 });
+  assert.deepEqual(await offsets(larger, missed({ "room/1": 0, "room/2": 2 }, 4)), { "room/1": [1, 3] });
 });
 
 test("nobody's past is looked through further than the bound", async () => {
   const past = new Past(
     { eventlog: await filled(scanEntriesMax + 1), log },
-    { entriesMax: 50_000, bytesMax: 1_000_000 },
+    { entriesMax: 50_000, bytesMax: 1_000_000, scanBytesMax: 1_000_000 },
   );
-  const upTo = scanEntriesMax + 1;
-  assert.equal((await past.read(place(1, upTo), all))?.length, scanEntriesMax / 2);
-  assert.equal(await past.read(place(0, upTo), all), undefined);
+  const found = await past.read(missed({ "room/1": 1, "room/2": 0 }, scanEntriesMax + 1), all);
+  assert.deepEqual([found.get("room/1")?.length, found.has("room/2")], [scanEntriesMax / 2, false]);
 });
 
-test("what retention has removed, or the log does not give, is nothing at all", async () => {
+test("a topic of which retention has removed what is missed is left out, and no other", async () => {
+  const eventlog = await filled(10);
+  eventlog.expire(0, 4);
+  const past = new Past({ eventlog, log }, bounds);
+  assert.deepEqual(await offsets(past, missed({ "room/1": 3, "room/2": 4 }, 9)), { "room/2": [6, 8] });
+  assert.deepEqual(await offsets(past, missed({ "room/1": 3 }, 9)), {});
+});
+
+test("what retention removes while a past is read, or the log does not give, is nothing at all", async () => {
   for (const error of [new PositionExpiredError(0, 1, 5), new Error("the database is away")]) {
     const past = new Past({ eventlog: { read: () => Promise.reject(error) }, log }, bounds);
-    assert.equal(await past.read(place(0, 5), all), undefined);
+    assert.deepEqual(await offsets(past, missed({ "room/1": 0 }, 5)), {});
   }
 });
 
-test("a few readers are served at once, some wait, and one more is turned away", async () => {
+/** A past whose reads end when the test says so. */
+function openSlow() {
   const reads: (() => void)[] = [];
   const eventlog = {
     read: () => new Promise<ReadResult>((resolve) => reads.push(() => resolve({ entries: [], end: 9 }))),
   };
-  const past = new Past({ eventlog, log }, bounds);
-  const answers = Array.from({ length: pastReadersMax + waitingReadersMax }, () =>
-    past.read(place(0, 5), all),
-  );
+  return { reads, past: new Past({ eventlog, log }, bounds) };
+}
+
+test("a few readers are served at once, some wait, and one more is turned away", async () => {
+  const { reads, past } = openSlow();
+  const what = missed({ "room/1": 0 }, 5);
+  const answers = Array.from({ length: pastReadersMax + waitingReadersMax }, () => past.read(what, all));
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(reads.length, pastReadersMax);
-  assert.equal(await past.read(place(0, 5), all), undefined, "one too many");
+  assert.equal((await past.read(what, all)).size, 0, "one too many");
   while (reads.length > 0) {
     for (const answer of reads.splice(0)) answer();
     await new Promise((resolve) => setImmediate(resolve));
   }
-  for (const answer of answers) assert.deepEqual(await answer, []);
+  for (const answer of answers) assert.deepEqual((await answer).get("room/1"), []);
+});
+
+test("whoever asks for much waits behind whoever asks for little", async () => {
+  const { reads, past } = openSlow();
+  const ended: unknown[] = [];
+  const ask = async (owner: unknown): Promise<void> => {
+    await past.read(missed({ "room/1": 0 }, 5, owner), all);
+    ended.push(owner);
+  };
+  const asked = [...Array.from({ length: pastReadersMax + 6 }, () => ask("much")), ask("little")];
+  while (ended.length < asked.length) {
+    reads.shift()?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(ended.indexOf("little") <= pastReadersMax + 1, ended.join());
 });

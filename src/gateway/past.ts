@@ -1,7 +1,7 @@
 import { type Entry, type EventLog, PositionExpiredError } from "../eventlog/eventlog.ts";
 import type { Logger } from "../lib/logger.ts";
 
-/** Entries of a partition that are looked through for one reader; whoever missed more reads the state anew. */
+/** Places of a partition that are looked through for one reader; whoever missed more reads the state anew. */
 export const scanEntriesMax = 20_000;
 const readEntries = 1_000;
 /** Readers whose past is looked through at once: it is the database that pays for it. */
@@ -10,74 +10,163 @@ export const pastReadersMax = 4;
 export const waitingReadersMax = 1_000;
 
 export type PastBounds = {
-  /** Entries that one reader is sent of the past. */
+  /** Entries that a reader is sent of the past of one topic. */
   readonly entriesMax: number;
-  /** Bytes of their data. */
+  /** UTF-16 units of their data. */
   readonly bytesMax: number;
+  /** And of all topics together that are looked for at once. */
+  readonly scanBytesMax: number;
 };
 
-/** What the rings no longer hold, read from the log. */
+/** What one reader missed in one partition, up to `upTo`. */
+export type Missed = {
+  readonly partition: number;
+  /** For each topic, the offset after which the reader has nothing. */
+  readonly after: ReadonlyMap<string, number>;
+  readonly upTo: number;
+  /** Whose question it is: those who wait are served in turn, one question of each. */
+  readonly owner: unknown;
+};
+
+/** The entries of each topic; a topic is left out when they are too many, too far back or cannot be read. */
+export type Found = ReadonlyMap<string, readonly Entry[]>;
+
+/** What the rings no longer hold, read from the log: one look through a partition for all topics of a reader there. */
 export class Past {
   readonly #deps: { readonly eventlog: Pick<EventLog, "read">; readonly log: Logger };
   readonly #bounds: PastBounds;
   #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  #waiting = 0;
+  /** Those who wait, by owner; the owner whose turn is next comes first. */
+  readonly #turns = new Map<unknown, (() => void)[]>();
 
   constructor(deps: { readonly eventlog: Pick<EventLog, "read">; readonly log: Logger }, bounds: PastBounds) {
     this.#deps = deps;
     this.#bounds = bounds;
   }
 
-  /**
-   * The topic's entries after `after` and up to `upTo`, that `wanted` lets pass; undefined when they are too many, too
-   * far back or cannot be read: then the reader must be told so, and gets none of them.
-   */
-  async read(
-    place: {
-      readonly partition: number;
-      readonly topic: string;
-      readonly after: number;
-      readonly upTo: number;
-    },
-    wanted: (entry: Entry) => boolean,
-  ): Promise<readonly Entry[] | undefined> {
-    if (place.upTo - place.after > scanEntriesMax || this.#waiting.length >= waitingReadersMax)
-      return undefined;
-    if (this.#running >= pastReadersMax) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  /** The entries that `wanted` lets pass. The reader must be told of topics that are left out, and gets none of theirs. */
+  async read(missed: Missed, wanted: (entry: Entry) => boolean): Promise<Found> {
+    const near = [...missed.after].filter(([, after]) => missed.upTo - after <= scanEntriesMax);
+    if (near.length === 0 || this.#waiting >= waitingReadersMax) return new Map();
+    if (this.#running >= pastReadersMax) await this.#wait(missed.owner);
     else this.#running++;
     try {
-      return await this.#scan(place, wanted);
+      return await this.#scan({ ...missed, after: new Map(near) }, wanted);
     } catch (error) {
-      if (!(error instanceof PositionExpiredError)) {
-        this.#deps.log.warn({ err: error, partition: place.partition }, "the past could not be read");
-      }
-      return undefined;
+      this.#deps.log.warn({ err: error, partition: missed.partition }, "the past could not be read");
+      return new Map();
     } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running--;
-      else next();
+      this.#next();
     }
   }
 
-  async #scan(
-    { partition, topic, after, upTo }: Parameters<Past["read"]>[0],
-    wanted: (entry: Entry) => boolean,
-  ): Promise<readonly Entry[] | undefined> {
-    const { entriesMax, bytesMax } = this.#bounds;
-    const found: Entry[] = [];
-    let bytes = 0;
-    for (let place = after; place < upTo;) {
-      const { entries, end } = await this.#deps.eventlog.read(partition, place, readEntries);
-      for (const entry of entries) {
-        if (entry.offset > upTo) return found;
-        if (entry.topic !== topic || !wanted(entry)) continue;
-        bytes += entry.data.length;
-        if (found.length === entriesMax || bytes > bytesMax) return undefined;
-        found.push(entry);
-      }
-      if (end <= place) return found;
-      place = end;
+  #wait(owner: unknown): Promise<void> {
+    this.#waiting++;
+    return new Promise((resolve) => {
+      const own = this.#turns.get(owner);
+      if (own === undefined) this.#turns.set(owner, [resolve]);
+      else own.push(resolve);
+    });
+  }
+
+  #next(): void {
+    const [turn] = this.#turns;
+    if (turn === undefined) {
+      this.#running--;
+      return;
     }
-    return found;
+    const [owner, [first, ...others]] = turn;
+    this.#turns.delete(owner);
+    if (others.length > 0) this.#turns.set(owner, others);
+    this.#waiting--;
+    first?.();
+  }
+
+  async #scan(missed: Missed, wanted: (entry: Entry) => boolean): Promise<Found> {
+    const { partition, upTo } = missed;
+    const gathering = new Gathering(missed, this.#bounds);
+    for (let place = gathering.from; place < upTo && gathering.from < upTo;) {
+      const read = await this.#readOn(partition, place);
+      if ("tail" in read) {
+        gathering.expire(read.tail);
+        place = Math.max(place, gathering.from);
+        continue;
+      }
+      for (const entry of read.entries) {
+        if (entry.offset > upTo) return gathering.found;
+        if (gathering.wants(entry) && wanted(entry)) gathering.add(entry);
+      }
+      if (read.end <= place) break;
+      place = read.end;
+    }
+    return gathering.found;
+  }
+
+  async #readOn(
+    partition: number,
+    place: number,
+  ): Promise<{ readonly tail: number } | Awaited<ReturnType<EventLog["read"]>>> {
+    try {
+      return await this.#deps.eventlog.read(partition, place, readEntries);
+    } catch (error) {
+      if (error instanceof PositionExpiredError) return { tail: error.tail };
+      throw error;
+    }
+  }
+}
+
+/** The entries of several topics, as far as the bounds let them be gathered. */
+class Gathering {
+  readonly #bounds: PastBounds;
+  readonly #after: Map<string, number>;
+  readonly #topics: Map<string, { readonly entries: Entry[]; bytes: number }>;
+  #bytes = 0;
+
+  constructor({ after }: Missed, bounds: PastBounds) {
+    this.#bounds = bounds;
+    this.#after = new Map(after);
+    this.#topics = new Map([...after.keys()].map((topic) => [topic, { entries: [], bytes: 0 }]));
+  }
+
+  /** Up to here nobody misses anything; beyond every offset when no topic is left. */
+  get from(): number {
+    return Math.min(...this.#after.values());
+  }
+
+  get found(): Found {
+    return new Map([...this.#topics].map(([topic, { entries }]) => [topic, entries]));
+  }
+
+  wants({ topic, offset }: Entry): boolean {
+    return offset > (this.#after.get(topic) ?? Number.POSITIVE_INFINITY);
+  }
+
+  add(entry: Entry): void {
+    const { entriesMax, bytesMax, scanBytesMax } = this.#bounds;
+    const of = this.#topics.get(entry.topic);
+    if (of === undefined) return;
+    const { length } = entry.data;
+    if (
+      of.entries.length === entriesMax ||
+      of.bytes + length > bytesMax ||
+      this.#bytes + length > scanBytesMax
+    ) {
+      return this.#leaveOut(entry.topic);
+    }
+    of.entries.push(entry);
+    of.bytes += length;
+    this.#bytes += length;
+  }
+
+  /** Retention has removed everything up to `tail`: whoever misses something of that is told so. */
+  expire(tail: number): void {
+    for (const [topic, after] of this.#after) if (after < tail) this.#leaveOut(topic);
+  }
+
+  #leaveOut(topic: string): void {
+    this.#bytes -= this.#topics.get(topic)?.bytes ?? 0;
+    this.#topics.delete(topic);
+    this.#after.delete(topic);
   }
 }

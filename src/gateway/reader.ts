@@ -22,7 +22,10 @@ export type Reader = {
   write(bytes: Buffer): void;
   /** Sends a signal, or keeps it as the newest of its key while the reader is full. */
   signal(key: string, bytes: Buffer): void;
-  /** The reader may no longer read the topic and has been taken out of it; it had everything up to the position. */
+  /**
+   * The reader may no longer read the topic and has been taken out of it: it gets nothing beyond the position, and
+   * one that was behind does not get what it missed up to there either.
+   */
   revoked(topic: string, position: string): void;
   /** A subscription has fallen behind because of `full`: catch up when there is room again. */
   lag(): void;

@@ -1,4 +1,4 @@
-import { type EventLog, PositionExpiredError } from "../eventlog/eventlog.ts";
+import { type EventLog, PositionExpiredError, type ReadResult } from "../eventlog/eventlog.ts";
 import { backoffMs, pause } from "../lib/backoff.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Hub } from "./hub.ts";
@@ -11,56 +11,79 @@ const readBytes = 1_048_576;
 export const prefillEntries = 1_000;
 const retry = { baseMs: 50, factor: 2, maxMs: 2_000 } as const;
 
-/** How often it is asked, at most, whether the log has lost entries, milliseconds. */
-const lossCheckEveryMs = 1_000;
+/** How often notices that are older than what was read make it ask where the log ends, at most, milliseconds. */
+export const lateCheckEveryMs = 1_000;
 
-/** `head` is up to where there is known to be something to read. */
-type Place = { offset: number; head: number; reading: boolean };
+type LastEntry = { readonly offset: number; readonly id: string };
+
+/** `head` is up to where there is known to be something to read; `last` is the last entry that was read. */
+type Place = {
+  offset: number;
+  head: number;
+  last: LastEntry | undefined;
+  reading: boolean;
+};
+
+export type TailDeps = {
+  readonly eventlog: Pick<
+    EventLog,
+    "beginGeneration" | "generation" | "heads" | "onDoubt" | "onGrowth" | "read"
+  >;
+  readonly hub: Pick<Hub, "take">;
+  readonly log: Logger;
+  /** Entries of a partition were lost or will never be read: whoever reads its topics must read their state anew. */
+  readonly onLost: (partition: number, head: number) => void;
+};
 
 /** Reads every partition of the log as it grows and hands it to the hub. */
 export class Tail {
-  readonly #eventlog: EventLog;
-  readonly #hub: Hub;
-  readonly #log: Logger;
-  readonly #onLost: (partition: number, head: number) => void;
+  readonly #deps: TailDeps;
   readonly #places: Place[];
   readonly #stopping = new AbortController();
-  #unsubscribe: () => void = () => undefined;
+  readonly #ends: (() => void)[] = [];
   readonly #reads = new Set<Promise<void>>();
-  #checkedAtMs = Number.NEGATIVE_INFINITY;
+  /** Counted up whenever what was read may no longer be in the log. */
+  #doubts = 0;
+  #verified = 0;
+  #verifying: Promise<void> | undefined;
+  #lateCheck: Promise<void> | undefined;
+  #lateCheckAtMs = Number.NEGATIVE_INFINITY;
+  #generation: number;
 
-  /** `onLost` is called when entries of a partition will never be read: its readers must read their state anew. */
-  constructor(
-    deps: { readonly eventlog: EventLog; readonly hub: Hub; readonly log: Logger },
-    from: readonly number[],
-    onLost: (partition: number, head: number) => void,
-  ) {
-    this.#eventlog = deps.eventlog;
-    this.#hub = deps.hub;
-    this.#log = deps.log;
-    this.#onLost = onLost;
-    this.#places = from.map((offset) => ({ offset, head: offset, reading: false }));
+  constructor(deps: TailDeps, from: readonly number[]) {
+    this.#deps = deps;
+    this.#generation = deps.eventlog.generation;
+    this.#places = from.map((offset) => ({ offset, head: offset, last: undefined, reading: false }));
   }
 
   /** Where to begin: a little before the end, but not before what retention has left. */
-  static async begin(eventlog: EventLog): Promise<readonly number[]> {
+  static async begin(eventlog: Pick<EventLog, "heads" | "tails">): Promise<readonly number[]> {
     const [heads, tails] = await Promise.all([eventlog.heads(), eventlog.tails()]);
     return heads.map((head, partition) => Math.max(tails[partition] ?? 0, head - prefillEntries, 0));
   }
 
   /** Resolves when everything that was in the log at the call has been read. */
   async start(): Promise<void> {
-    this.#unsubscribe = this.#eventlog.onGrowth((growth) => {
-      for (const { partition, head } of growth) this.#grown(partition, head);
-    });
-    const heads = await this.#eventlog.heads();
+    const { eventlog } = this.#deps;
+    this.#ends.push(
+      eventlog.onGrowth((growth) => {
+        for (const { partition, head } of growth) this.#grown(partition, head);
+      }),
+      eventlog.onDoubt(() => this.#doubt()),
+    );
+    const heads = await eventlog.heads();
     await Promise.all(heads.map((head, partition) => this.#readUpTo(partition, head)));
   }
 
   async stop(): Promise<void> {
-    this.#unsubscribe();
+    for (const end of this.#ends) end();
     this.#stopping.abort();
     await Promise.all(this.#reads);
+  }
+
+  /** That of what has been read: positions are told in it, and not in one of which nobody has looked at anything yet. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /** How far each partition has been read. */
@@ -72,29 +95,8 @@ export class Tail {
     const place = this.#places[partition];
     if (place === undefined) return;
     // Most often the notice is only older than what was read. After a failover or a restore it is not.
-    if (head < place.offset) void this.#follow(this.#checkForLoss());
+    if (head < place.offset) this.#lateCheck ??= this.#follow(this.#checkLate());
     else void this.#follow(this.#readUpTo(partition, head));
-  }
-
-  /** Asks the log itself: entries that were read and are no longer there were lost, and others come in their place. */
-  async #checkForLoss(): Promise<void> {
-    const nowMs = performance.now();
-    if (nowMs - this.#checkedAtMs < lossCheckEveryMs) return;
-    this.#checkedAtMs = nowMs;
-    const offsets = this.offsets();
-    const heads = await this.#eventlog.heads().catch((error: unknown) => {
-      this.#log.debug({ err: error }, "the log's heads cannot be read");
-      return [];
-    });
-    for (const [partition, head] of heads.entries()) {
-      const place = this.#places[partition];
-      // What had been read before the question was there then.
-      if (place === undefined || head >= (offsets[partition] ?? 0)) continue;
-      this.#log.warn({ partition, head }, "the log has lost entries that were pushed already");
-      place.offset = head;
-      place.head = head;
-      this.#onLost(partition, head);
-    }
   }
 
   async #readUpTo(partition: number, head: number): Promise<void> {
@@ -110,24 +112,138 @@ export class Tail {
   async #readOn(partition: number, place: Place): Promise<void> {
     for (let failures = 0; place.offset < place.head && !this.#stopping.signal.aborted;) {
       try {
-        const { entries, end } = await this.#eventlog.read(partition, place.offset, readEntries, readBytes);
-        // Nothing there: the head was that of before a loss.
-        if (end <= place.offset) place.head = place.offset;
-        else {
-          place.offset = end;
-          this.#hub.take(partition, entries, end);
-        }
+        await this.#verify();
+        const doubts = this.#doubts;
+        const { entries, end } = await this.#deps.eventlog.read(
+          partition,
+          place.offset,
+          readEntries,
+          readBytes,
+        );
+        // What was read before the question whether it follows on what was read counts no longer.
+        if (doubts === this.#doubts) this.#take(partition, place, { entries, end });
         failures = 0;
       } catch (error) {
         if (error instanceof PositionExpiredError) {
-          this.#log.error({ err: error, partition }, "entries were removed before they were pushed");
-          place.offset = error.tail;
-          this.#onLost(partition, error.tail);
+          this.#deps.log.error({ err: error, partition }, "entries were removed before they were pushed");
+          this.#lose(partition, place, error.tail);
         } else {
-          this.#log.warn({ err: error, partition }, "the log cannot be read, trying again");
+          this.#deps.log.warn({ err: error, partition }, "the log cannot be read, trying again");
           await pause(backoffMs(++failures, retry), this.#stopping.signal);
         }
       }
+    }
+  }
+
+  #take(partition: number, place: Place, { entries, end }: ReadResult): void {
+    // Nothing there: the head was that of before a loss.
+    if (end <= place.offset) {
+      place.head = place.offset;
+      return;
+    }
+    const { id, offset } = entries.at(-1) ?? {};
+    if (id !== undefined && offset !== undefined) place.last = { id, offset };
+    place.offset = end;
+    try {
+      this.#deps.hub.take(partition, entries, end);
+    } catch (error) {
+      this.#deps.log.error({ err: error, partition }, "entries could not be pushed");
+      this.#deps.onLost(partition, end);
+    }
+  }
+
+  #lose(partition: number, place: Place, head: number): void {
+    place.offset = head;
+    place.head = Math.max(place.head, head);
+    place.last = undefined;
+    this.#deps.onLost(partition, head);
+  }
+
+  /** Late notices are many and losses few, so nothing waits for this; but no notice is left without it. */
+  async #checkLate(): Promise<void> {
+    const waitMs = this.#lateCheckAtMs + lateCheckEveryMs - performance.now();
+    if (waitMs > 0) await pause(waitMs, this.#stopping.signal);
+    this.#lateCheckAtMs = performance.now();
+    this.#lateCheck = undefined;
+    const offsets = this.offsets();
+    const heads = await this.#deps.eventlog.heads().catch((error: unknown) => {
+      this.#deps.log.debug({ err: error }, "the log's heads cannot be read");
+      return [];
+    });
+    // What had been read before the question was there then.
+    if (heads.some((head, partition) => head < (offsets[partition] ?? 0))) this.#doubt();
+  }
+
+  #doubt(): void {
+    this.#doubts++;
+    void this.#follow(this.#verifySoon());
+  }
+
+  /** Also when nothing is to be read: whoever waits for what will never come must be told. */
+  async #verifySoon(): Promise<void> {
+    for (let failures = 0; this.#verified < this.#doubts && !this.#stopping.signal.aborted;) {
+      try {
+        await this.#verify();
+      } catch (error) {
+        this.#deps.log.debug({ err: error }, "it cannot be found out whether the log has lost entries");
+        await pause(backoffMs(++failures, retry), this.#stopping.signal);
+      }
+    }
+  }
+
+  /** Resolves when all that was read is known to be in the log, or those who heard of the rest have been told. */
+  async #verify(): Promise<void> {
+    while (this.#verified < this.#doubts && !this.#stopping.signal.aborted) {
+      this.#verifying ??= this.#verifyAll().finally(() => {
+        this.#verifying = undefined;
+      });
+      await this.#verifying;
+    }
+  }
+
+  /** When anything has changed meanwhile it ends without a verdict, and all is looked at again. */
+  async #verifyAll(): Promise<void> {
+    const doubts = this.#doubts;
+    const { eventlog, log } = this.#deps;
+    const heads = await eventlog.heads();
+    const restored = eventlog.generation !== this.#generation;
+    const kept = await Promise.all(this.#places.map(({ last }, partition) => this.#isKept(partition, last)));
+    const lost = this.#places.some(({ offset }, partition) => offset > (heads[partition] ?? 0));
+    if (!lost && !restored && !kept.includes(false)) {
+      this.#verified = doubts;
+      return;
+    }
+    // Whoever is away has positions that would pass for those of what came in place of the lost.
+    if (!restored) return eventlog.beginGeneration();
+    const { generation } = eventlog;
+    const lasts = await Promise.all(heads.map((head, partition) => this.#entryAt(partition, head)));
+    if (doubts !== this.#doubts) return;
+    log.warn({ heads, generation }, "the log has lost entries that were pushed already");
+    this.#verified = doubts;
+    this.#generation = generation;
+    for (const [partition, place] of this.#places.entries()) {
+      this.#lose(partition, place, heads[partition] ?? 0);
+      const last = lasts[partition];
+      place.last = last === "expired" ? undefined : last;
+    }
+  }
+
+  /** Whether the last entry that was read is where it was. */
+  async #isKept(partition: number, last: LastEntry | undefined): Promise<boolean> {
+    if (last === undefined) return true;
+    const entry = await this.#entryAt(partition, last.offset);
+    return entry === "expired" || entry?.id === last.id;
+  }
+
+  async #entryAt(partition: number, offset: number): Promise<LastEntry | "expired" | undefined> {
+    if (offset === 0) return undefined;
+    try {
+      const { entries } = await this.#deps.eventlog.read(partition, offset - 1, 1);
+      const [entry] = entries;
+      return entry?.offset === offset ? { offset, id: entry.id } : undefined;
+    } catch (error) {
+      if (error instanceof PositionExpiredError) return "expired";
+      throw error;
     }
   }
 
