@@ -1,5 +1,5 @@
 import path from "node:path";
-import type { BenchContext, Figure } from "./harness/bench.ts";
+import { type BenchContext, type Figure, verify } from "./harness/bench.ts";
 import { interleave } from "./harness/rounds.ts";
 import { type Spread, ratios, spreadFigures, spreadOf } from "./harness/spread.ts";
 import { type Delivery, type DeliveryLoad, type Side, measureDelivery } from "./gateway/delivery.ts";
@@ -80,6 +80,13 @@ async function compareOneRoom(scene: Scene): Promise<readonly Figure[]> {
       load: { ...load, perSecond: socketIoRate, mayLose: true },
     },
   ]);
+  for (const [name, peer] of [
+    ["the ws loop", loop],
+    ["Socket.IO", io],
+  ] as const) {
+    const [server, counting] = [coreOf(peer, "serverCpu"), coreOf(peer, "sinkCpu")];
+    verify(counting < server, `${name} used ${server} of a core, and the sink ${counting}: it held it up`);
+  }
   const rate = tidings.map(({ perCpuSecond }) => perCpuSecond);
   const against = (peer: readonly Delivery[]): Spread =>
     spreadOf(
@@ -93,8 +100,16 @@ async function compareOneRoom(scene: Scene): Promise<readonly Figure[]> {
     ...spreadFigures("vs_socketio", against(io), { atLeast: 12 }),
     ...spreadFigures("per_cpu_second", spreadOf(rate)),
     ...spreadFigures(`p99_ms_at_${highRate}`, spreadOf(tidings.map(({ p99 }) => p99)), { atMost: 40 }),
+    { name: "ws_loop_core", value: coreOf(loop, "serverCpu") },
+    { name: "socketio_core", value: coreOf(io, "serverCpu") },
+    { name: "sink_core", value: Math.max(coreOf(loop, "sinkCpu"), coreOf(io, "sinkCpu")) },
     { name: "sustained_per_s", value: spreadOf(tidings.map(({ perSecond }) => perSecond)).median },
   ];
+}
+
+/** Share of a core: what holds a peer up at its highest rate must be its own work, and not the counting. */
+function coreOf(side: readonly Delivery[], whose: "serverCpu" | "sinkCpu"): number {
+  return spreadOf(side.map((one) => one[whose])).median;
 }
 
 /** So few messages that nothing can be batched: what the way through the log adds. */

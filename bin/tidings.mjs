@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=16
 // The way in for any Node.js, and therefore plain JavaScript: the program itself is TypeScript, which only the Node.js
 // that this project brings is sure to run. Says in one sentence what to do when that one is not there.
 import { spawn } from "node:child_process";
@@ -48,7 +48,7 @@ function handOver() {
   const signals = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
   // Before there is a process that would be left behind by one of them.
   for (const signal of signals) process.on(signal, () => child.kill(signal));
-  const child = spawn(ownNode, [fileURLToPath(main), ...process.argv.slice(2)], {
+  const child = spawn(ownNode, [...process.execArgv, fileURLToPath(main), ...process.argv.slice(2)], {
     stdio: ["inherit", "inherit", "inherit", "pipe"],
     env: { ...process.env, TIDINGS_HANDED_OVER: "3" },
   });

@@ -41,6 +41,9 @@ export type DeliveryLoad = Omit<Load, "forMs"> & {
 };
 
 const lastArrivalsMs = 20_000;
+/** What of a load must have been made for its figures to be those of this load, and how late at most, milliseconds. */
+const madeShare = 0.99;
+const sendingLateMaxMs = 250;
 /** What goes on after the measured time, so that its end is not that of the load. */
 const marginMs = 300;
 
@@ -71,6 +74,11 @@ export async function measureDelivery(
   const cpu = (await cpuSeconds(side.pid)) - cpuBefore;
   const { count, failed, longestDelayMs } = await sending;
   verify(failed === 0, `${side.name}: ${failed} of ${count} messages were not taken`);
+  const wanted = (perSecond * (load.warmMs + load.forMs + marginMs)) / 1_000;
+  verify(
+    load.mayLose === true || (count >= wanted * madeShare && longestDelayMs <= sendingLateMaxMs),
+    `${side.name}: the sender made ${count} of ${wanted} messages, up to ${longestDelayMs.toFixed(0)} ms late`,
+  );
   await allArrived(sink, side, { load, count });
   const { seconds, messages } = measured;
   return {

@@ -14,20 +14,25 @@ const { eventlog } = await openLog(JSON.parse(process.argv[2] ?? "") as DbAddres
 async function send(load: Load): Promise<LoadResult> {
   const appends: Promise<unknown>[] = [];
   let failed = 0;
-  const result = await paced(load, (index) => {
-    appends.push(eventlog.append([entryOf(load, index)]).catch(() => failed++));
+  const result = await paced(load, (index, dueNs) => {
+    appends.push(eventlog.append([entryOf(load, index, dueNs)]).catch(() => failed++));
   });
   await Promise.all(appends);
   return { ...result, failed };
 }
 
-function entryOf(load: Load, index: number): NewEntry {
+function entryOf(load: Load, index: number, dueNs: bigint): NewEntry {
   const { id, number } = placeOf(load, index);
   const base = { id: uuidv7(), actor: "user:1" };
   if (load.to === "people") {
-    return { ...base, topic: topics.user(id), type: "room.joined", data: jsonText(joinedBy(id, number)) };
+    return {
+      ...base,
+      topic: topics.user(id),
+      type: "room.joined",
+      data: jsonText(joinedBy(id, number, dueNs)),
+    };
   }
-  const data = jsonText(messageIn({ roomId: id, number }));
+  const data = jsonText(messageIn(id, number, dueNs));
   return { ...base, topic: topics.room(id), type: "message.created", data };
 }
 

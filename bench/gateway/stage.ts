@@ -11,7 +11,7 @@ import { Sending } from "./sending.ts";
 const unlimited = "1000000";
 const unlimitedRate = "1000000/1000000";
 
-/** All clients of a bench come from this machine: no limit of one address is to be measured. */
+/** All clients of a bench come from this machine: no limit of one address or person is to be measured. */
 export const serverOptions: Readonly<Record<string, string>> = {
   JWT_SECRET: jwtSecret,
   MAX_CONNECTIONS: unlimited,
@@ -20,6 +20,7 @@ export const serverOptions: Readonly<Record<string, string>> = {
   RATE_LIMIT_CONNECT: unlimitedRate,
   RATE_LIMIT_FRAMES: unlimitedRate,
   RATE_LIMIT_IP: unlimitedRate,
+  RATE_LIMIT_PERSON: unlimitedRate,
 };
 
 /**

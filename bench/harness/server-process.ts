@@ -6,6 +6,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type { DbAddress } from "../../src/lib/db.ts";
+import { startOptions } from "./node-options.ts";
 
 const root = path.join(import.meta.dirname, "../..");
 export const program = path.join(root, "src/main.ts");
@@ -23,7 +24,10 @@ export type ServerProcess = LoadedServer & {
   kill(): Promise<void>;
 };
 
-/** `node src/main.ts serve` on this database. Node's options are handed on, so that `--cpu-prof` reaches it too. */
+/**
+ * `node src/main.ts serve` on this database, with the options of `npm start`. Node's own are handed on, so that
+ * `--cpu-prof` reaches it too.
+ */
 export async function startServer(
   address: DbAddress,
   env: Readonly<Record<string, string>>,
@@ -41,7 +45,8 @@ export async function startServer(
     METRICS_PORT: "off",
     ...env,
   };
-  const child = spawn(process.execPath, [...process.execArgv, ...nodeOptions, program, "serve"], {
+  const options = [...startOptions(), ...process.execArgv, ...nodeOptions];
+  const child = spawn(process.execPath, [...options, program, "serve"], {
     cwd: directory,
     env: wholeEnv,
     stdio: ["ignore", "pipe", "pipe"],

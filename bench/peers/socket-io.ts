@@ -15,9 +15,9 @@ io.on("connection", (socket) => {
 });
 
 async function send(load: Load): Promise<LoadResult> {
-  const result = await paced(load, (index) => {
+  const result = await paced(load, (index, dueNs) => {
     const { id, number } = placeOf(load, index);
-    const data = load.to === "rooms" ? messageIn({ roomId: id, number }) : joinedBy(id, number);
+    const data = load.to === "rooms" ? messageIn(id, number, dueNs) : joinedBy(id, number, dueNs);
     io.to(String(id)).emit("message.created", data);
   });
   return { ...result, failed: 0 };

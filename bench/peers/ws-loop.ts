@@ -2,13 +2,13 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 import { type Load, type LoadResult, placeOf } from "../gateway/load.ts";
-import { joinedBy, messageIn } from "../gateway/messages.ts";
+import { peerTexts } from "../gateway/messages.ts";
 import { obeyLoads } from "../gateway/sending-process.ts";
 import { paced } from "../harness/paced.ts";
 
 /**
- * What everybody writes first: a set of sockets per room, the message serialised once, and a loop that sends it. It
- * makes its messages itself: no log, no database, no other process before it.
+ * What everybody writes first: a set of sockets per room, and a loop that sends them a text that is there already: no
+ * log, no database, no other process before it.
  */
 const server = createServer();
 const sockets = new WebSocketServer({ server, perMessageDeflate: false, clientTracking: false });
@@ -23,10 +23,10 @@ sockets.on("connection", (socket, request) => {
 });
 
 async function send(load: Load): Promise<LoadResult> {
-  const result = await paced(load, (index) => {
+  const textOf = peerTexts(load.to);
+  const result = await paced(load, (index, dueNs) => {
     const { id, number } = placeOf(load, index);
-    const data = load.to === "rooms" ? messageIn({ roomId: id, number }) : joinedBy(id, number);
-    const text = JSON.stringify({ type: "message.created", ...data });
+    const text = textOf(id, number, dueNs);
     for (const socket of members.get(id) ?? []) socket.send(text);
   });
   return { ...result, failed: 0 };
