@@ -28,6 +28,7 @@ export function bannerLines(
   if (app.api !== undefined) {
     const base = baseUrl(app.api.host, app.api.port);
     lines.push(`  API      ${base}`, `  Docs     ${base}/docs`);
+    if (facts.roles.includes("gateway")) lines.push(`  Sockets  ${base.replace("http", "ws")}/ws`);
   }
   if (app.metricsPort !== undefined)
     lines.push(`  Metrics  ${baseUrl(facts.metricsHost, app.metricsPort)}/metrics`);

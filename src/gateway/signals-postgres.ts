@@ -43,7 +43,7 @@ export function createPostgresSignals(
   function hear(payload: string): void {
     const end = payload.indexOf(" ");
     if (payload.slice(0, end) === node) return;
-    for (const signal of JSON.parse(payload.slice(end + 1)) as Signal[]) local.send(signal);
+    for (const signal of signalsOf(payload.slice(end + 1))) local.send(signal);
   }
 
   /** Listens as long as it can be: without a listener, what other processes say is lost. */
@@ -84,10 +84,28 @@ export function createPostgresSignals(
     close: async () => {
       stopping.abort();
       clearTimeout(timer);
+      // What was said last counts the most: that this process goes. The session ends after what is on its way.
+      if (session.connected) flush();
       await local.close();
       await session.close();
     },
   };
+}
+
+/** The signals of a notice. What is none is left out: another version of the server may have sent it. */
+export function signalsOf(notice: string): readonly Signal[] {
+  try {
+    const list: unknown = JSON.parse(notice);
+    return Array.isArray(list) ? list.filter(isSignal) : [];
+  } catch {
+    return [];
+  }
+}
+
+function isSignal(value: unknown): value is Signal {
+  if (typeof value !== "object" || value === null) return false;
+  const { topic, name, key } = value as Partial<Record<keyof Signal, unknown>>;
+  return typeof topic === "string" && typeof name === "string" && typeof key === "string";
 }
 
 /** JSON lists of as many signals as fit; one that fits nowhere is left out. */

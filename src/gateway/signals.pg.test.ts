@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createTestDatabase, eventually, openTestDatabase, testLog } from "../../test/harness.ts";
 import type { DbAddress } from "../lib/db.ts";
-import { createPostgresSignals } from "./signals-postgres.ts";
-import type { Signal } from "./signals.ts";
+import { createPostgresSignals, noticesMax } from "./signals-postgres.ts";
+import { type Signal, signalBytesMax } from "./signals.ts";
 
 const typing = (key: string, on = true): Signal => ({ topic: "room/1", name: "typing", key, data: { on } });
 
@@ -52,5 +52,43 @@ test("a process whose connection was cut hears again", async (t) => {
   await db.query(
     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tidings signals' and datname = current_database()",
   );
+  await isHeard();
+});
+
+test("so many notices of a moment are sent and not one more", async (t) => {
+  const { a, heard, isHeard } = openTwo(t, await createTestDatabase(t));
+  await isHeard();
+  // Two of these do not fit into one notice.
+  const text = "x".repeat(signalBytesMax / 2);
+  for (let i = 1; i <= noticesMax + 1; i++) a.send({ ...typing(String(i)), data: text });
+  await eventually("those that fit are heard", () => heard.some(({ key }) => key === String(noticesMax)));
+  await isHeard();
+  assert.deepEqual(
+    heard.filter(({ data }) => data === text).map(({ key }) => Number(key)),
+    Array.from({ length: noticesMax }, (_, i) => i + 1),
+  );
+});
+
+test("what a process says before it stops is heard", async (t) => {
+  const { a, heard, isHeard } = openTwo(t, await createTestDatabase(t));
+  await isHeard();
+  a.send(typing("the last"));
+  await a.close();
+  await eventually("the last is heard", () => heard.some(({ key }) => key === "the last"));
+});
+
+test("a notice that another version sent, or somebody else, ends nothing", async (t) => {
+  const db = await openTestDatabase(t);
+  const { isHeard } = openTwo(t, db.address);
+  await isHeard();
+  for (const payload of [
+    "",
+    "x",
+    "x {",
+    "x [7,null]",
+    'x [{"topic":"gateways","name":"presence","key":"1"}]',
+  ]) {
+    await db.query("select pg_notify('signals', $1)", [payload]);
+  }
   await isHeard();
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { noticesOf } from "./signals-postgres.ts";
-import { type Signal, createLocalSignals } from "./signals.ts";
+import { noticeBytesMax, noticesOf, signalsOf } from "./signals-postgres.ts";
+import { type Signal, createLocalSignals, signalBytesMax } from "./signals.ts";
 
 const signal = (key: string): Signal => ({ topic: "room/1", name: "typing", key, data: { on: true } });
 
@@ -30,4 +30,18 @@ test("a signal that is larger than a notice is left out, the others go", () => {
   const large = JSON.stringify("ж".repeat(60));
   const small = JSON.stringify("a");
   assert.deepEqual(noticesOf([small, large, small], 100), [`[${small},${small}]`]);
+});
+
+test("a signal of the largest size fits into a notice beside the name of its process", () => {
+  const largest = `"${"x".repeat(signalBytesMax - 2)}"`;
+  const node = "01a1fecb-444a-7000-91af-00000000000a ";
+  assert.deepEqual(noticesOf([largest], noticeBytesMax - node.length), [`[${largest}]`]);
+});
+
+test("what is no signal is left out of what was heard, whoever said it", () => {
+  for (const notice of ["", "x", "7", "null", "{}", '"[]"', "[", '[{"topic":"room/1"}]', "[null,7,[]]"]) {
+    assert.deepEqual(signalsOf(notice), [], notice);
+  }
+  const known = signal("1");
+  assert.deepEqual(signalsOf(JSON.stringify([{ kind: "new" }, known])), [known]);
 });

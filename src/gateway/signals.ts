@@ -8,9 +8,12 @@ export type Signal = {
   readonly name: string;
   /** Of what or whom: the newest signal of one topic, name and key replaces the ones before. */
   readonly key: string;
-  /** Something JSON can hold; a driver may bound its size. */
+  /** Something JSON can hold. */
   readonly data: unknown;
 };
+
+/** What a signal may have as JSON, bytes; a driver may drop larger ones. */
+export const signalBytesMax = 7_800;
 
 /** Carries signals to every process. At most once: a signal may be lost, and is not repeated. */
 export type Signals = {
