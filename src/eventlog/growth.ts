@@ -2,7 +2,8 @@ import type { Client } from "pg";
 import type { DbAddress } from "../lib/db.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Session } from "../lib/session.ts";
-import type { PartitionGrowth } from "./eventlog.ts";
+import type { Entry, PartitionGrowth } from "./eventlog.ts";
+import { noticeBytesMax, noticeEntriesMax, noticeText, readNotice } from "./growth-notice.ts";
 
 export const notifyEveryMs = 10;
 export const pollIdleMs = 1_000;
@@ -16,6 +17,8 @@ export type GrowthOptions = {
   readonly notify: boolean;
   /** Tells this process's own notices from those of others. */
   readonly node: string;
+  /** Entries that another process has appended, before it is told that the log has grown by them. */
+  readonly onEntries: (entries: readonly Entry[]) => void;
   /** The log may not be what it was: see `Growth.startAnew`. */
   readonly onPastChanged: () => void;
   /** The log's generation, as the database has it now. */
@@ -25,7 +28,8 @@ export type GrowthOptions = {
 /**
  * Tells readers that partitions have grown. Own appends: at once, in memory. Other processes: NOTIFY after the
  * commit, never inside it (it would serialise all commits), the first at once and then at most one per 10 ms, and a poll behind it, since a
- * notice can be lost. Everything here is a hint; the read from the checkpoint is the truth.
+ * notice can be lost. A few entries go along with their notice, so that nobody has to ask for them. Everything here is a
+ * hint; the read from the checkpoint is the truth.
  */
 export class Growth {
   readonly #options: GrowthOptions;
@@ -33,6 +37,9 @@ export class Growth {
   readonly #listeners = new Set<(growth: readonly PartitionGrowth[]) => void>();
   readonly #known = new Map<number, number>();
   readonly #unsent = new Map<number, number>();
+  /** The entries that made them grow; undefined once they are too many for a notice. */
+  #unsentEntries: Entry[] | undefined = [];
+  #unsentLength = 0;
   #notifyTimer: NodeJS.Timeout | undefined;
   #noticedAtMs = Number.NEGATIVE_INFINITY;
   #pollTimer: NodeJS.Timeout | undefined;
@@ -71,13 +78,19 @@ export class Growth {
     };
   }
 
-  /** This process has appended: tells its own readers now and the others soon. */
-  appended(growth: readonly PartitionGrowth[]): void {
+  /** This process has appended these entries, or others: tells its own readers now and the others soon. */
+  appended(growth: readonly PartitionGrowth[], entries: readonly Entry[] | undefined): void {
     this.#emit(growth);
     if (!this.#options.notify || this.#closed) return;
     for (const { partition, head } of growth) {
       this.#unsent.set(partition, Math.max(head, this.#unsent.get(partition) ?? 0));
     }
+    this.#unsentLength += entries?.reduce((sum, { data }) => sum + data.length, 0) ?? 0;
+    const isTooMuch =
+      (entries?.length ?? 0) + (this.#unsentEntries?.length ?? 0) > noticeEntriesMax ||
+      this.#unsentLength > noticeBytesMax;
+    if (entries === undefined || isTooMuch) this.#unsentEntries = undefined;
+    this.#unsentEntries?.push(...(entries ?? []));
     if (this.#notifyTimer !== undefined) return;
     const waitMs = this.#noticedAtMs + notifyEveryMs - performance.now();
     if (waitMs <= 0) void this.#sendNotice();
@@ -102,12 +115,16 @@ export class Growth {
   async #sendNotice(): Promise<void> {
     this.#notifyTimer = undefined;
     this.#noticedAtMs = performance.now();
-    const text = [...this.#unsent].map(([partition, head]) => `${partition}:${head}`).join(",");
+    const growth = [...this.#unsent].map(([partition, head]) => ({ partition, head }));
+    const text = noticeText({ node: this.#options.node, growth, entries: this.#unsentEntries ?? [] });
     this.#unsent.clear();
+    this.#unsentEntries = [];
+    this.#unsentLength = 0;
     try {
       await this.#session.query({
+        name: "growth_notice",
         text: "select pg_notify($1, $2)",
-        values: [channel, `${this.#options.node} ${text}`],
+        values: [channel, text],
       });
     } catch (error) {
       this.#options.log.debug({ err: error }, "growth notice lost; other processes will poll");
@@ -115,15 +132,12 @@ export class Growth {
   }
 
   async #listen(client: Client): Promise<void> {
-    client.on("notification", ({ payload }) => {
-      const [node, list] = (payload ?? "").split(" ");
-      if (node === this.#options.node || list === undefined) return;
-      this.#emit(
-        list.split(",").map((item) => {
-          const [partition, head] = item.split(":");
-          return { partition: Number(partition), head: Number(head) };
-        }),
-      );
+    client.on("notification", ({ payload = "" }) => {
+      if (payload.startsWith(`${this.#options.node} `)) return;
+      const notice = readNotice(payload);
+      if (notice === undefined) return;
+      if (notice.entries.length > 0) this.#options.onEntries(notice.entries);
+      this.#emit(notice.growth);
     });
     await client.query(`listen ${channel}`);
   }

@@ -4,6 +4,7 @@ import { eventually, openTestDatabase, testLog, testServer } from "../../test/ha
 import { AppError } from "../lib/errors.ts";
 import { type Db, openDb } from "../lib/db.ts";
 import { newEntry, readAll } from "./eventlog.contract.ts";
+import { noticeEntriesMax } from "./growth-notice.ts";
 import { partitionOf } from "./murmur2.ts";
 import { parsePosition } from "./position.ts";
 import { openLog } from "./postgres.fixture.ts";
@@ -141,4 +142,32 @@ test("while its database is away an append is unavailable, and durable once when
     ),
   );
   assert.equal((await readAll(log)).filter(({ id }) => id === entry.id).length, 1);
+});
+
+test("a few entries of another process come with its notice, many are read from the database", async () => {
+  const db = await openTestDatabase();
+  const [here, there] = [await openLog(db), await openLog(db)];
+  let heard = 0;
+  here.onGrowth((growth) => {
+    for (const each of growth) if (each.partition === partition) heard = each.head;
+  });
+  // Whoever listens does so once its connection stands.
+  await there.append([newEntry("room/1", "first")]);
+  await eventually("the first is heard of", () => heard === 1);
+  const few = numbered(2, 6, "few");
+  await there.append(few);
+  await eventually("the few are heard of", () => heard === 6);
+  await db.query(`update eventlog_entry set data = '"of the database"'`);
+  const kept = await here.read(partition, 1, 10);
+  assert.deepEqual(
+    kept.entries.map(({ id, topic, type, actor, data }) => ({ id, topic, type, actor, data })),
+    few.map(({ id, topic, type, actor, data }) => ({ id, topic, type, actor, data })),
+  );
+  assert.equal(kept.end, 6);
+  const many = numbered(7, 7 + noticeEntriesMax, "many");
+  await there.append(many);
+  await eventually("the many are heard of", () => heard === 7 + noticeEntriesMax);
+  await db.query(`update eventlog_entry set data = '"of the database"'`);
+  const { entries } = await here.read(partition, 1, 10);
+  assert.deepEqual([...new Set(entries.map(({ data }) => data))], ['"of the database"']);
 });

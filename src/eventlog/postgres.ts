@@ -17,6 +17,7 @@ import {
 } from "./eventlog.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Growth } from "./growth.ts";
+import { noticeEntriesMax } from "./growth-notice.ts";
 import { partitionOf } from "./murmur2.ts";
 import { formatPosition } from "./position.ts";
 import { type AppendItem, appendOnce } from "./postgres-append.ts";
@@ -104,6 +105,9 @@ export class PostgresEventLog implements EventLog {
       log,
       notify: options.notify,
       node: uuidv7(),
+      onEntries: (entries) => {
+        if (this.#followers > 0) this.#recent.addForeign(entries);
+      },
       onPastChanged: () => {
         this.#recent.clear();
         this.#known.forget();
@@ -255,22 +259,27 @@ export class PostgresEventLog implements EventLog {
   }
 
   #inserted(items: readonly AppendItem[], batch: InsertedBatch): void {
-    const { offsets, heads, inserted, tombstones, time } = batch;
-    if (inserted < items.length || tombstones)
-      for (const { partition } of heads) this.#recent.clear(partition);
-    else if (this.#followers > 0) this.#remember(items, offsets, time);
-    this.#growth.appended(heads);
+    const { heads, inserted, tombstones } = batch;
+    const isWhole = inserted === items.length && !tombstones;
+    const isRead = this.#followers > 0 || items.length <= noticeEntriesMax;
+    const entries = isWhole && isRead ? storedEntries(items, batch) : undefined;
+    if (!isWhole) for (const { partition } of heads) this.#recent.clear(partition);
+    else if (entries !== undefined && this.#followers > 0) this.#recent.add(entries);
+    this.#growth.appended(heads, entries);
   }
+}
 
-  #remember(items: readonly AppendItem[], offsets: readonly number[], time: number): void {
-    const byPartition = new Map<number, Entry[]>();
-    for (const [i, { entry, partition }] of items.entries()) {
-      const { id, topic, type, actor, data, trace } = entry;
-      const stored: Entry = { id, partition, offset: offsets[i] ?? 0, topic, type, time, actor, data, trace };
-      const list = byPartition.get(partition);
-      if (list === undefined) byPartition.set(partition, [stored]);
-      else list.push(stored);
-    }
-    for (const [partition, entries] of byPartition) this.#recent.add(partition, entries);
-  }
+/** The entries as they lie in the log now. */
+function storedEntries(items: readonly AppendItem[], { offsets, time }: InsertedBatch): readonly Entry[] {
+  return items.map(({ entry: { id, topic, type, actor, data, trace }, partition }, i) => ({
+    id,
+    partition,
+    offset: offsets[i] ?? 0,
+    topic,
+    type,
+    time,
+    actor,
+    data,
+    trace,
+  }));
 }

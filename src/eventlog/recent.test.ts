@@ -4,7 +4,7 @@ import v8 from "node:v8";
 import vm from "node:vm";
 import fc from "fast-check";
 import { uuidv7 } from "../../protocol/ids.ts";
-import { type Entry, jsonText } from "./eventlog.ts";
+import { type Entry, jsonText, redactedType } from "./eventlog.ts";
 import { RecentEntries } from "./recent.ts";
 
 const partitions = 2;
@@ -96,7 +96,7 @@ function apply(step: Step, recent: RecentEntries, models: readonly Model[]): voi
     case "add": {
       const entries = step.sizes.map((size, i) => entry(step.partition, model.log.length + 1 + i, size));
       model.add(entries);
-      recent.add(step.partition, entries);
+      recent.add(entries);
       return;
     }
     case "foreign":
@@ -131,7 +131,7 @@ test("whatever is added, cleared or appended by others, an answer is exactly wha
 
 test("the newest entries up to the bound are at hand, the one before them is not", () => {
   const recent = new RecentEntries({ entriesMax: 100, bytesMax: 1_000_000, totalBytesMax: 1_000_000 });
-  for (let offset = 1; offset <= 1_000; offset++) recent.add(0, [entry(0, offset)]);
+  for (let offset = 1; offset <= 1_000; offset++) recent.add([entry(0, offset)]);
   assert.equal(recent.read(0, 900, 1_000)?.length, 100);
   assert.equal(recent.read(0, 899, 1_000), undefined);
   assert.equal(recent.read(0, 1_000, 1), undefined);
@@ -139,10 +139,10 @@ test("the newest entries up to the bound are at hand, the one before them is not
 
 test("an entry that is larger than the bound is not kept, and the next one is", () => {
   const recent = new RecentEntries({ entriesMax: 100, bytesMax: 10_000, totalBytesMax: 1_000_000 });
-  recent.add(0, [entry(0, 1), entry(0, 2, 20_000)]);
+  recent.add([entry(0, 1), entry(0, 2, 20_000)]);
   assert.equal(recent.read(0, 0, 10), undefined);
   assert.equal(recent.read(0, 1, 10), undefined);
-  recent.add(0, [entry(0, 3)]);
+  recent.add([entry(0, 3)]);
   assert.deepEqual(
     recent.read(0, 2, 10)?.map(({ offset }) => offset),
     [3],
@@ -153,14 +153,14 @@ test("beyond the bound for all partitions, those that were appended to the longe
   const entryBytes = jsonText("x".repeat(1_000)).length * 2 + 400;
   const recent = new RecentEntries({ entriesMax: 10, bytesMax: 10_000, totalBytesMax: 3 * entryBytes });
   const kept = (): number[] => [0, 1, 2, 3].filter((each) => recent.read(each, 0, 1) !== undefined);
-  for (const each of [0, 1, 2]) recent.add(each, [entry(each, 1, 1_000)]);
+  for (const each of [0, 1, 2]) recent.add([entry(each, 1, 1_000)]);
   assert.deepEqual(kept(), [0, 1, 2]);
-  recent.add(3, [entry(3, 1, 1_000)]);
+  recent.add([entry(3, 1, 1_000)]);
   assert.deepEqual(kept(), [1, 2, 3]);
   recent.clear(2);
-  recent.add(1, [entry(1, 2, 1_000)]);
+  recent.add([entry(1, 2, 1_000)]);
   assert.deepEqual(kept(), [1, 3]);
-  recent.add(2, [entry(2, 1, 1_000)]);
+  recent.add([entry(2, 1, 1_000)]);
   assert.deepEqual(kept(), [1, 2]);
 });
 
@@ -170,7 +170,7 @@ test("what the bounds push out is let go of", async () => {
   const recent = new RecentEntries({ entriesMax: 1_000, bytesMax: 20_000, totalBytesMax: 1_000_000 });
   const added = Array.from({ length: 200 }, (_, i) => {
     const one = entry(0, i + 1, 1_000);
-    recent.add(0, [one]);
+    recent.add([one]);
     return new WeakRef(one);
   });
   // A weak reference holds its target until the turn in which it was made has ended.
@@ -178,4 +178,22 @@ test("what the bounds push out is let go of", async () => {
   collect();
   const alive = added.filter((each) => each.deref() !== undefined).length;
   assert.ok(alive <= 20, `${alive} of ${added.length} entries are still in memory`);
+});
+
+test("entries of another process are kept in order, beside one's own, and not where they leave a hole", () => {
+  const recent = new RecentEntries(bounds);
+  recent.add([entry(0, 1)]);
+  recent.addForeign([entry(1, 4), entry(0, 3), entry(0, 2), entry(1, 7)]);
+  assert.deepEqual(
+    recent.read(0, 0, 10)?.map(({ offset }) => offset),
+    [1, 2, 3],
+  );
+  assert.equal(recent.read(1, 3, 10), undefined);
+});
+
+test("what another process has redacted is not read from here any more", () => {
+  const recent = new RecentEntries(bounds);
+  recent.add([entry(0, 1), entry(0, 2)]);
+  recent.addForeign([{ ...entry(0, 3), type: redactedType }]);
+  for (const after of [0, 1, 2]) assert.equal(recent.read(0, after, 10), undefined);
 });

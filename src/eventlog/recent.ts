@@ -1,4 +1,4 @@
-import { type Entry, countWithin } from "./eventlog.ts";
+import { type Entry, countWithin, redactedType } from "./eventlog.ts";
 
 export type RecentBounds = {
   /** Entries of one partition. */
@@ -10,8 +10,9 @@ export type RecentBounds = {
 };
 
 /**
- * The newest entries of each partition that this process appended itself, so that readers in the same process need
- * not ask the database for what just passed through. A ring without holes: whatever would leave one empties it.
+ * The newest entries of each partition that this process appended itself, or heard of with the notice of another, so
+ * that its readers need not ask the database for what just passed through. A ring without holes: whatever would leave
+ * one empties it.
  */
 export class RecentEntries {
   /** The one that was appended to last comes last. */
@@ -23,8 +24,27 @@ export class RecentEntries {
     this.#bounds = bounds;
   }
 
-  /** Adds entries of one partition that lie in the log without a hole from `entries[0].offset` on. */
-  add(partition: number, entries: readonly Entry[]): void {
+  /** Adds entries that this process has appended together: those of each partition lie in the log without a hole. */
+  add(entries: readonly Entry[]): void {
+    for (const [partition, own] of Map.groupBy(entries, (entry) => entry.partition))
+      this.#add(partition, own);
+  }
+
+  /**
+   * Adds entries that another process has appended, in any order. Those of a partition that leave a hole are not kept;
+   * where something was redacted, nothing is: what is kept may be what was meant.
+   */
+  addForeign(entries: readonly Entry[]): void {
+    for (const [partition, unsorted] of Map.groupBy(entries, (entry) => entry.partition)) {
+      const sorted = unsorted.toSorted((a, b) => a.offset - b.offset);
+      const first = sorted[0]?.offset ?? 0;
+      const hasHole = sorted.some(({ offset }, i) => offset !== first + i);
+      if (hasHole || sorted.some(({ type }) => type === redactedType)) this.clear(partition);
+      else this.#add(partition, sorted);
+    }
+  }
+
+  #add(partition: number, entries: readonly Entry[]): void {
     const first = entries[0];
     if (first === undefined) return;
     let ring = this.#rings.get(partition);
