@@ -44,6 +44,7 @@ table account_session (
   constraint account_session_pkey PRIMARY KEY (id),
   constraint account_session_user_id_fkey FOREIGN KEY (user_id) REFERENCES account_user(id)
 );
+CREATE INDEX account_session_end ON public.account_session USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 CREATE INDEX account_session_expiry ON public.account_session USING btree (expires_at);
 CREATE INDEX account_session_user ON public.account_session USING btree (user_id) WHERE (ended_at IS NULL);
 
@@ -329,6 +330,8 @@ table room_member (
   role text not null,
   joined_at timestamp with time zone not null,
   last_read_seq bigint not null,
+  joined_by text not null default 'self'::text,
+  constraint room_member_joined_by CHECK ((joined_by = ANY (ARRAY['self'::text, 'others'::text, 'peer'::text]))),
   constraint room_member_last_read_seq_check CHECK ((last_read_seq >= 0)),
   constraint room_member_pkey PRIMARY KEY (room_id, user_id),
   constraint room_member_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'moderator'::text, 'member'::text]))),

@@ -34,12 +34,36 @@ export const Password = Type.String({
 export const userRoles = ["user", "moderator", "admin"] as const;
 export type UserRole = (typeof userRoles)[number];
 
+const role = Type.Union(userRoles.map((role) => Type.Literal(role)));
+/** E-mail addresses are for the person themselves and for those who manage people; to others they are null. */
+const emailOfSome = Type.Union([Type.String(), Type.Null()], {
+  description: "null unless it is your own address or you have users:manage",
+});
+
 /** A person as the seed's `GET /api/v1/users` shows one. */
-export const SeedUser = Type.Object(
-  { id, username: Username, email: Type.Union([Type.String(), Type.Null()]) },
+export const SeedUser = Type.Object({ id, username: Username, email: emailOfSome }, strict);
+export type SeedUser = { id: number; username: string; email: string | null };
+
+/** A person, to others. */
+export const Person = Type.Object(
+  {
+    id,
+    uuid: Type.String({ format: "uuid" }),
+    username: Username,
+    email: emailOfSome,
+    name: Type.String(),
+    role,
+  },
   strict,
 );
-export type SeedUser = { id: number; username: string; email: string | null };
+export type Person = {
+  id: number;
+  uuid: string;
+  username: string;
+  email: string | null;
+  name: string;
+  role: UserRole;
+};
 
 /** A person, to themselves. */
 export const Account = Type.Object(
@@ -49,7 +73,7 @@ export const Account = Type.Object(
     username: Username,
     email: Type.Union([Type.String(), Type.Null()]),
     name: Type.String(),
-    role: Type.Union(userRoles.map((role) => Type.Literal(role))),
+    role,
     created_at: time,
   },
   strict,
@@ -131,7 +155,10 @@ export const RefreshBody = Type.Object(
 );
 export type RefreshBody = { refresh_token: string };
 
-/** What a sign-in gives: an access token for a quarter of an hour, and a refresh token that is traded for the next. */
+/**
+ * What a sign-in gives: an access token for a quarter of an hour, unless the sign-in ends before, and a refresh token that
+ * is traded for the next.
+ */
 export const SignedIn = Type.Object(
   {
     access_token: Type.String(),

@@ -24,8 +24,19 @@ export const roomRoles = ["owner", "moderator", "member"] as const;
 export type RoomRole = (typeof roomRoles)[number];
 const Role = Type.Union(roomRoles.map((role) => Type.Literal(role)));
 
-export const roomNameRule = `1 to ${limits.roomNameLength} characters after the white space around it is removed`;
-const RoomName = Type.String({ "x-text": { min: 1, max: limits.roomNameLength }, description: roomNameRule });
+/**
+ * No control character, no end of a line or paragraph, nothing that turns the direction of the text around it, and at
+ * least one character that can be seen. Joiners stay allowed: emoji are made with them.
+ */
+export const roomNamePattern =
+  "^(?=.*[^\\p{Z}\\p{Cc}\\p{Cf}])[^\\p{Cc}\\p{Zl}\\p{Zp}\\u202a-\\u202e\\u2066-\\u2069]*$";
+export const roomNameRule = `1 to ${limits.roomNameLength} characters without line ends and control characters, at least one of them visible, white space around them not counted`;
+const RoomName = Type.String({
+  pattern: roomNamePattern,
+  "x-text": { min: 1, max: limits.roomNameLength },
+  "x-detail": roomNameRule,
+  description: roomNameRule,
+});
 const Content = Type.String({
   "x-text": { min: 1, max: limits.messageTextLength },
   description: `1 to ${limits.messageTextLength} characters (Unicode code points) after the white space around it is removed; no NUL, no lone surrogate`,
@@ -50,7 +61,9 @@ export const Room = Type.Object(
 );
 export type Room = { id: number; kind: RoomKind; name: string | null; created_at: string; last_seq: number };
 
-const Peer = Type.Object({ user_id: id, username: Username }, strict);
+/** What somebody wants to be called, as it was when this was read or told. */
+const name = Type.String({ description: "the display name" });
+const Peer = Type.Object({ user_id: id, username: Username, name }, strict);
 
 /**
  * A room as one of its members sees it. `unread` is `last_seq - last_read_seq`, always. Who sends a message has read up to
@@ -73,15 +86,18 @@ export type MyRoom = {
   last_read_seq: number;
   unread: number;
   joined_at: string;
-  peer: { user_id: number; username: string } | null;
+  peer: { user_id: number; username: string; name: string } | null;
 };
 
 /** A room, and what it is to the one who asks: null for who is not a member. */
 export const OneRoom = Type.Object({ room: Room, mine: Type.Union([MyRoom, Type.Null()]) }, strict);
 export type OneRoom = { room: Room; mine: MyRoom | null };
 
-export const Member = Type.Object({ user_id: id, username: Username, role: Role, joined_at: time }, strict);
-export type Member = { user_id: number; username: string; role: RoomRole; joined_at: string };
+export const Member = Type.Object(
+  { user_id: id, username: Username, name, role: Role, joined_at: time },
+  strict,
+);
+export type Member = { user_id: number; username: string; name: string; role: RoomRole; joined_at: string };
 
 /** A message. One that was deleted keeps its place: `content` is empty then, and `deleted_at` is set. */
 export const Message = Type.Object(

@@ -33,14 +33,21 @@ export const limits = {
   roomMembers: 100_000,
   /** People that one request may add to a room. */
   membersPerRequest: 100,
-  /** Rooms that one person may be in. */
+  /**
+   * Rooms that one person may be in: those that they made, joined or opened themselves, and those into which others have
+   * put them. Direct rooms that others have opened do not count.
+   */
   roomsPerUser: 1_000,
+  roomsByOthers: 1_000,
   /** Edits of one message. */
   messageEdits: 100,
   /** Largest frame that a client may send, in bytes. */
   frameBytes: 65_536,
-  /** Topics that one connection may be subscribed to, and that one frame may name. */
-  topicsPerConnection: 1_000,
+  /**
+   * Topics that one connection may be subscribed to, so that all rooms of a person fit, their own topic and some others;
+   * and topics that one frame may name.
+   */
+  topicsPerConnection: 2_500,
   topicsPerFrame: 500,
   /** Topics of one event stream: every event's id names a position for each. */
   topicsPerStream: 20,

@@ -93,6 +93,27 @@ export function rate(value: string): Rate {
   return { perSecond, burst };
 }
 
+/**
+ * Origins of pages, as browsers write them: "https://app.example.org, capacitor://localhost". `*` stands for all, and
+ * alone.
+ */
+export function origins(value: string): readonly string[] {
+  const items = list(value);
+  if (items.includes("*") && items.length > 1) throw new Error("must be * alone, or origins without it");
+  const wrong = items.find((item) => item !== "*" && !isOrigin(item));
+  if (wrong === undefined) return items;
+  throw new Error(
+    `must list origins such as https://app.example.org, in lower case, without a path and a usual port, and "${wrong}" is none`,
+  );
+}
+
+function isOrigin(item: string): boolean {
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]+$/.test(item) || !URL.canParse(item)) return false;
+  const { protocol, origin } = new URL(item);
+  // Of schemes that only apps have, the URL standard knows no origin.
+  return (protocol !== "http:" && protocol !== "https:") || origin === item;
+}
+
 export function secret(minLength: number): (value: string) => string {
   return (value) => {
     if (value.length < minLength) throw new Error(`must have at least ${minLength} characters`);

@@ -166,6 +166,12 @@ export const options = {
     shown: "10000/20000",
     doc: "requests per second and burst of one address (a messenger's platform sends from few)",
   }),
+  ratePerson: option("Limits", "RATE_LIMIT_PERSON", {
+    parse: parse.rate,
+    default: { perSecond: 50, burst: 200 },
+    shown: "50/200",
+    doc: "requests over HTTP per second and burst of one person; API keys have none",
+  }),
   rateContact: option("Limits", "RATE_LIMIT_CONTACT", {
     parse: parse.rate,
     default: { perSecond: 10, burst: 100 },
@@ -211,6 +217,12 @@ export const options = {
     default: true,
     shown: "on",
     doc: "whether anybody may register; off: people are made by those who may manage them",
+  }),
+  corsOrigins: option("Access", "CORS_ORIGINS", {
+    parse: parse.origins,
+    default: [] as readonly string[],
+    shown: "",
+    doc: "origins of pages elsewhere that may use the server, such as https://app.example.org, separated by commas; * is every page",
   }),
   jwtSecret: option<string | undefined>("Access", "JWT_SECRET", {
     parse: parse.secret(32),

@@ -5,6 +5,8 @@ import { type Access, createAccess } from "./access/access.ts";
 import { createAccessTokens } from "./access/access-tokens.ts";
 import { type OwnedApiKeys, createApiKeys } from "./access/api-keys.ts";
 import { loadDevelopmentSecret } from "./access/development.ts";
+import { createEndedSessions } from "./access/ended-sessions.ts";
+import { followEndedSessions } from "./access/follow-ended-sessions.ts";
 import { createIdentities } from "./access/identities.ts";
 import { createPasswords } from "./access/passwords.ts";
 import { createRefreshTokens } from "./access/refresh-tokens.ts";
@@ -127,6 +129,7 @@ function openAccess(parts: {
   const clock = systemClock;
   const { secret } = rules;
   const identities = createIdentities({ db, clock, log });
+  const ended = createEndedSessions(clock);
   return createAccess({
     apiKeys,
     passwords: createPasswords(),
@@ -140,8 +143,13 @@ function openAccess(parts: {
           ? undefined
           : { accessTokens: createAccessTokens(secret, clock), refreshTokens: createRefreshTokens(secret) },
       announceEnd: announceSessionEnds(eventlog),
+      ended,
     }),
-    tokens: createTokens(rules, { clock, log, personOf: identities.personOf }),
+    endedSessions: {
+      ...followEndedSessions({ db, clock, log, ended }),
+      ended: (...end) => ended.ended(...end),
+    },
+    tokens: createTokens(rules, { clock, log, personOf: identities.personOf, ended }),
     clock,
     rateRefused: config.rateRefused,
   });

@@ -16,6 +16,23 @@ const writerWaitMaxMs = 2_000;
 
 /** The roles that listen: the HTTP API of all modules, the gateway, or both on one port. */
 export async function startHttpRoles(deps: Deps, modules: readonly Module[]): Promise<RunningRole> {
+  const { endedSessions } = deps.access;
+  // Nobody is let in before it is known whose sign-ins have ended.
+  await endedSessions.start();
+  try {
+    const role = await listenFor(deps, modules);
+    const stop = async (): Promise<void> => {
+      await role.stop();
+      await endedSessions.stop();
+    };
+    return { ...role, stop };
+  } catch (error) {
+    await endedSessions.stop();
+    throw error;
+  }
+}
+
+async function listenFor(deps: Deps, modules: readonly Module[]): Promise<RunningRole> {
   const { config } = deps;
   const gateway = config.roles.includes("gateway") ? await openGateway(deps, modules) : undefined;
   const routes = [

@@ -3,7 +3,10 @@ import type { Clock } from "../lib/clock.ts";
 import { ownName } from "./own-name.ts";
 import type { KnownPerson, OwnClaims } from "./token-claims.ts";
 
-/** How long an access token is good, seconds: it is checked without asking anybody, so it cannot be taken back. */
+/**
+ * How long an access token is good, seconds, unless its session ends before. Nothing is looked up for it: what has ended
+ * meanwhile, every process keeps in mind for so long (`ended-sessions.ts`).
+ */
 export const accessTokenS = 900;
 export const ownAlgorithm = "HS256";
 

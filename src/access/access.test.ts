@@ -8,6 +8,8 @@ import { AppError } from "../lib/errors.ts";
 import { createAccess } from "./access.ts";
 import { type KeyActor, type UserActor, hasScope } from "./actor.ts";
 import { createApiKeys } from "./api-keys.ts";
+import { createEndedSessions } from "./ended-sessions.ts";
+import { followEndedSessions } from "./follow-ended-sessions.ts";
 import { createIdentities } from "./identities.ts";
 import { createPasswords } from "./passwords.ts";
 import { createSessions } from "./sessions.ts";
@@ -44,11 +46,23 @@ function setUp(options: { readonly addressesMax?: number } = {}) {
     transaction: () => Promise.reject(new Error("not part of this test")),
     // Only what is asked here.
   } as unknown as Db;
+  const ended = createEndedSessions(clock);
   const access = createAccess({
     apiKeys: createApiKeys({ db, clock, log }),
     passwords: createPasswords(),
     identities: createIdentities({ db, clock, log }),
-    sessions: createSessions({ db, clock, log, signing: undefined, announceEnd: async () => undefined }),
+    sessions: createSessions({
+      db,
+      clock,
+      log,
+      signing: undefined,
+      announceEnd: async () => undefined,
+      ended,
+    }),
+    endedSessions: {
+      ...followEndedSessions({ db, clock, log, ended }),
+      ended: (...end) => ended.ended(...end),
+    },
     tokens: {
       verify: async (token) => {
         if (token === "good.to.ken") return person;

@@ -4,6 +4,8 @@ import { type BucketRate, type Buckets, createBuckets } from "../lib/token-bucke
 import type { Actor } from "./actor.ts";
 import { addressKey } from "./address.ts";
 import { type ApiKeys, apiKeyPrefix } from "./api-keys.ts";
+import type { EndedSessions } from "./ended-sessions.ts";
+import type { SessionEndsFollower } from "./follow-ended-sessions.ts";
 import type { Identities } from "./identities.ts";
 import type { Passwords } from "./passwords.ts";
 import type { Sessions } from "./sessions.ts";
@@ -15,6 +17,11 @@ export type Access = {
   readonly passwords: Passwords;
   readonly sessions: Sessions;
   readonly identities: Identities;
+  /**
+   * The sign-ins that have ended while their access tokens had not. Roles that let people in start it and stop it; whoever
+   * hears of an end in the log tells it there.
+   */
+  readonly endedSessions: Pick<EndedSessions, "ended"> & SessionEndsFollower;
   /**
    * The actor that a credential stands for: an API key (`tdk_…`) or a JWT. With the address that it came from, those
    * that are not good are counted: beyond the rate nobody looks for unknown keys, and the answer is `rate_limited`.
@@ -38,7 +45,7 @@ export type AccessParts = Omit<Access, "authenticate"> & {
 const addressesMax = 50_000;
 
 export function createAccess(parts: AccessParts): Access {
-  const { apiKeys, passwords, sessions, identities, tokens } = parts;
+  const { apiKeys, passwords, sessions, identities, endedSessions, tokens } = parts;
   const wrong = createBuckets({
     rate: parts.rateRefused,
     keysMax: parts.addressesMax ?? addressesMax,
@@ -59,6 +66,7 @@ export function createAccess(parts: AccessParts): Access {
     passwords,
     sessions,
     identities,
+    endedSessions,
     authenticate: async (credential, address) => {
       if (address === undefined) return check(credential);
       const attempt = createAttempt(wrong, addressKey(address));

@@ -7,6 +7,7 @@ import { type CryptoKey, SignJWT, exportJWK, generateKeyPair } from "jose";
 import { pino } from "pino";
 import { AppError } from "../lib/errors.ts";
 import { keySetBytesMax } from "./jwks.ts";
+import { createEndedSessions } from "./ended-sessions.ts";
 import { createTokens } from "./tokens.ts";
 
 const log = pino({ level: "silent" });
@@ -58,7 +59,7 @@ const personOf = async ({ subject }: { readonly subject: string }) =>
 function verifier(url: URL) {
   // Only this clock is moved: jose reads the real one for its own cooldown.
   const clock = { ms: Date.now(), now: () => clock.ms };
-  const tokens = createTokens({ jwksUrl: url }, { clock, log, personOf });
+  const tokens = createTokens({ jwksUrl: url }, { clock, log, personOf, ended: createEndedSessions(clock) });
   return { clock, verify: (token: string) => tokens.verify(token) };
 }
 
@@ -123,7 +124,10 @@ test("with a secret and a key set, the algorithm decides which of them judges", 
   issuer.body = JSON.stringify({ keys: [key.jwk] });
   const secret = "a secret of at least thirty-two characters";
   const clock = { now: () => Date.now() };
-  const tokens = createTokens({ jwksUrl: issuer.url, secret }, { clock, log, personOf });
+  const tokens = createTokens(
+    { jwksUrl: issuer.url, secret },
+    { clock, log, personOf, ended: createEndedSessions(clock) },
+  );
   const bySecret = await new SignJWT({ sub: "8", exp: Math.floor(Date.now() / 1_000) + 60 })
     .setProtectedHeader({ alg: "HS256" })
     .sign(new TextEncoder().encode(secret));

@@ -1,12 +1,13 @@
 import type { RoomRole } from "../../protocol/chat.ts";
 import { limits } from "../../protocol/limits.ts";
 import type { Queryable, Tx } from "../lib/db.ts";
-import { AppError } from "../lib/errors.ts";
+import type { Names } from "./people.ts";
 
 /**
- * Who is in which room, and as what: the only place that reads and writes `room_member`. Whoever adds, removes or
- * changes members holds the lock of the room's row (`chat_room`), so that of one room all of it happens one after the
- * other, messages included.
+ * Who is in which room, and as what: the only place that writes `room_member`. Whoever adds, removes or changes members
+ * holds the lock of the room's row (`chat_room`), so that of one room all of it happens one after the other, messages
+ * included. A read mark belongs to the room's last seq: who shows both reads them with one statement, by
+ * `memberColumns` and `toMembership`, for of two statements the first may be outdated when the second is made.
  */
 
 export type Membership = {
@@ -20,7 +21,7 @@ export type Membership = {
 
 export type Pair = { readonly roomId: number; readonly userId: number };
 
-type MemberRow = {
+export type MemberRow = {
   readonly room_id: number;
   readonly user_id: number;
   readonly role: RoomRole;
@@ -28,9 +29,10 @@ type MemberRow = {
   readonly last_read_seq: number;
 };
 
-const columns = "m.room_id, m.user_id, m.role, m.joined_at, m.last_read_seq";
+/** Of `room_member m`. */
+export const memberColumns = "m.room_id, m.user_id, m.role, m.joined_at, m.last_read_seq";
 
-function toMembership(row: MemberRow): Membership {
+export function toMembership(row: MemberRow): Membership {
   return {
     roomId: row.room_id,
     userId: row.user_id,
@@ -52,7 +54,7 @@ export async function findMember(
   { keep = false } = {},
 ): Promise<Membership | undefined> {
   const { rows } = await db.query<MemberRow>(
-    `select ${columns} from room_member m where room_id = $1 and user_id = $2 ${keep ? "for key share" : ""}`,
+    `select ${memberColumns} from room_member m where room_id = $1 and user_id = $2 ${keep ? "for key share" : ""}`,
     [roomId, userId],
     { name: keep ? "room_member_keep" : "room_member_find" },
   );
@@ -67,7 +69,7 @@ export async function membersAmong(
   if (pairs.length === 0) return new Map();
   // Not prepared: a plan made for a small table would read all of it when it has grown.
   const { rows } = await db.query<MemberRow>(
-    `select ${columns} from unnest($1::bigint[], $2::bigint[]) k(room_id, user_id)
+    `select ${memberColumns} from unnest($1::bigint[], $2::bigint[]) k(room_id, user_id)
        join room_member m on m.room_id = k.room_id and m.user_id = k.user_id`,
     columnsOf(pairs),
   );
@@ -81,27 +83,14 @@ export async function membersOfRoom(
   db: Queryable,
   roomId: number,
   page: { readonly after: number; readonly limit: number },
-): Promise<readonly (Membership & { readonly username: string })[]> {
-  const { rows } = await db.query<MemberRow & { readonly username: string }>(
-    `select ${columns}, u.username
+): Promise<readonly (Membership & Names)[]> {
+  const { rows } = await db.query<MemberRow & Names>(
+    `select ${memberColumns}, u.username, u.name
        from (select * from room_member where room_id = $1 and user_id > $2 order by user_id limit $3) m
        join account_user u on u.id = m.user_id order by m.user_id`,
     [roomId, page.after, page.limit],
   );
-  return rows.map((row) => ({ ...toMembership(row), username: row.username }));
-}
-
-/** Rooms of a person by id, those that come after one. */
-export async function roomsOfUser(
-  db: Queryable,
-  userId: number,
-  page: { readonly after: number; readonly limit: number },
-): Promise<readonly Membership[]> {
-  const { rows } = await db.query<MemberRow>(
-    `select ${columns} from room_member m where user_id = $1 and room_id > $2 order by room_id limit $3`,
-    [userId, page.after, page.limit],
-  );
-  return rows.map(toMembership);
+  return rows.map((row) => ({ ...toMembership(row), username: row.username, name: row.name }));
 }
 
 /** Owners of a room, at most two of them: whether somebody is the last one. */
@@ -113,52 +102,67 @@ export async function ownersOfRoom(tx: Tx, roomId: number): Promise<readonly num
   return rows.map(({ user_id: userId }) => userId);
 }
 
-export type NewMember = Pair & { readonly role: RoomRole; readonly lastReadSeq: number };
-
 /**
- * Makes people members; resolves with those who were none before. Unless `unlimited`, throws `conflict` when one of
- * them is in as many rooms as anybody may be.
+ * How somebody came to be in a room: `self` made, joined or opened it, `others` have put them there, `peer` is the one of
+ * a direct room who did not open it.
  */
+export type JoinedBy = "self" | "others" | "peer";
+
+export type NewMember = Pair & {
+  readonly role: RoomRole;
+  readonly lastReadSeq: number;
+  readonly joinedBy: JoinedBy;
+};
+
+/** Makes people members; resolves with those who were none before. */
 export async function addMembers(
   tx: Tx,
   members: readonly NewMember[],
-  { joinedAt, unlimited = false }: { readonly joinedAt: Date; readonly unlimited?: boolean },
+  joinedAt: Date,
 ): Promise<readonly Membership[]> {
   if (members.length === 0) return [];
   const { rows } = await tx.query<MemberRow>(
-    `insert into room_member as m (room_id, user_id, role, last_read_seq, joined_at)
-     select room_id, user_id, role, last_read_seq, $5 from unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[])
-            n(room_id, user_id, role, last_read_seq)
-     on conflict do nothing returning ${columns}`,
+    `insert into room_member as m (room_id, user_id, role, last_read_seq, joined_by, joined_at)
+     select room_id, user_id, role, last_read_seq, joined_by, $6
+       from unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[])
+            n(room_id, user_id, role, last_read_seq, joined_by)
+     on conflict do nothing returning ${memberColumns}`,
     [
       ...columnsOf(members),
       members.map(({ role }) => role),
       arrayLiteral(members.map(({ lastReadSeq }) => lastReadSeq)),
+      members.map(({ joinedBy }) => joinedBy),
       joinedAt,
     ],
   );
-  const userIds = rows.map(({ user_id: userId }) => userId);
-  if (!unlimited) await refuseTooManyRooms(tx, userIds);
   return rows.map(toMembership);
 }
 
-/** Counts once the rows are there and nobody else counts for the same people, so that two at a time see each other. */
-async function refuseTooManyRooms(tx: Tx, userIds: readonly number[]): Promise<void> {
-  const sorted = arrayLiteral(userIds.toSorted((a, b) => a - b));
+/**
+ * The first of these people who is in more rooms than they may, by what they have done themselves or by what others have
+ * done to them; undefined when there is none. Counts once the rows are there and nobody else counts for the same people,
+ * so that two at a time see each other. What makes somebody a `peer` is not counted: nobody can help being written to.
+ */
+export async function tooManyRooms(
+  tx: Tx,
+  people: readonly Pick<NewMember, "userId" | "joinedBy">[],
+): Promise<number | undefined> {
+  const counted = people.filter(({ joinedBy }) => joinedBy !== "peer");
+  if (counted.length === 0) return undefined;
+  const ids = counted.map(({ userId }) => userId);
+  // In the order of their ids, so that nobody waits in a circle.
   await tx.query(
     "select pg_advisory_xact_lock(hashtextextended('room_member', id)) from unnest($1::bigint[]) id",
-    [sorted],
+    [arrayLiteral(ids.toSorted((a, b) => a - b))],
   );
   const { rows } = await tx.query<{ user_id: number }>(
-    `select user_id from room_member where user_id = any($1::bigint[])
-      group by user_id having count(*) > $2 limit 1`,
-    [sorted, limits.roomsPerUser],
+    `select n.user_id from unnest($1::bigint[], $2::text[]) with ordinality n(user_id, joined_by, place)
+      where (select count(*) from room_member m where m.user_id = n.user_id and m.joined_by = n.joined_by)
+            > case n.joined_by when 'self' then $3::int else $4::int end
+      order by n.place limit 1`,
+    [arrayLiteral(ids), counted.map(({ joinedBy }) => joinedBy), limits.roomsPerUser, limits.roomsByOthers],
   );
-  const full = rows[0];
-  if (full === undefined) return;
-  throw new AppError("conflict", {
-    detail: `person ${full.user_id} is in ${limits.roomsPerUser} rooms: nobody may be in more`,
-  });
+  return rows[0]?.user_id;
 }
 
 /** False when they were no member. */
@@ -188,7 +192,7 @@ export async function advanceReadMarks(
   const { rows } = await tx.query<MemberRow>(
     `update room_member m set last_read_seq = k.seq
        from unnest($1::bigint[], $2::bigint[], $3::bigint[]) k(room_id, user_id, seq)
-      where m.room_id = k.room_id and m.user_id = k.user_id and m.last_read_seq < k.seq returning ${columns}`,
+      where m.room_id = k.room_id and m.user_id = k.user_id and m.last_read_seq < k.seq returning ${memberColumns}`,
     [...columnsOf(marks), arrayLiteral(marks.map(({ seq }) => seq))],
   );
   return rows.map(toMembership);

@@ -5,27 +5,29 @@ export async function usernamesOf(
   db: Queryable,
   ids: readonly number[],
 ): Promise<ReadonlyMap<number, string>> {
-  return readUsernames(db, "select id, username from account_user where id = any($1::bigint[])", ids);
+  const names = await namesOf(db, ids);
+  return new Map([...names].map(([id, { username }]) => [id, username]));
 }
 
-/** The same, without those who can no longer sign in. */
-export async function activeUsernamesOf(
-  db: Queryable,
-  ids: readonly number[],
-): Promise<ReadonlyMap<number, string>> {
-  return readUsernames(
-    db,
-    "select id, username from account_user where id = any($1::bigint[]) and disabled_at is null",
-    ids,
-  );
-}
+/** What somebody is called: by the server, and as they want it. */
+export type Names = { readonly username: string; readonly name: string };
 
-async function readUsernames(
-  db: Queryable,
-  text: string,
-  ids: readonly number[],
-): Promise<ReadonlyMap<number, string>> {
+/** Both names of people, by their ids; also of those who can no longer sign in. */
+export async function namesOf(db: Queryable, ids: readonly number[]): Promise<ReadonlyMap<number, Names>> {
   if (ids.length === 0) return new Map();
-  const { rows } = await db.query<{ id: number; username: string }>(text, [[...new Set(ids)]]);
-  return new Map(rows.map(({ id, username }) => [id, username]));
+  const { rows } = await db.query<Names & { readonly id: number }>(
+    "select id, username, name from account_user where id = any($1::bigint[])",
+    [[...new Set(ids)]],
+  );
+  return new Map(rows.map(({ id, username, name }) => [id, { username, name }]));
+}
+
+/** Those of these people who can still sign in. */
+export async function activeAmong(db: Queryable, ids: readonly number[]): Promise<ReadonlySet<number>> {
+  if (ids.length === 0) return new Set();
+  const { rows } = await db.query<{ id: number }>(
+    "select id from account_user where id = any($1::bigint[]) and disabled_at is null",
+    [[...new Set(ids)]],
+  );
+  return new Set(rows.map(({ id }) => id));
 }

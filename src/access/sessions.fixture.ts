@@ -6,6 +6,7 @@ import { type Entry, type EventLog, parseData } from "../eventlog/eventlog.ts";
 import { openLog } from "../eventlog/postgres.fixture.ts";
 import type { Db } from "../lib/db.ts";
 import { createAccessTokens } from "./access-tokens.ts";
+import { createEndedSessions } from "./ended-sessions.ts";
 import { createRefreshTokens } from "./refresh-tokens.ts";
 import { type SignIn, createSessions } from "./sessions.ts";
 import { type NewUser, type User, insertUser } from "./users.ts";
@@ -24,17 +25,20 @@ export function newPerson(db: Db, person: Partial<NewUser> = {}): Promise<User> 
 export async function openSessions(db: Db) {
   const clock = manualClock();
   const eventlog = await openLog(db);
+  const ended = createEndedSessions(clock);
   const sessions = createSessions({
     db,
     clock,
     log: testLog,
     signing: { accessTokens: createAccessTokens(testSecret, clock), refreshTokens },
     announceEnd: announceSessionEnds(eventlog),
+    ended,
   });
   return {
     clock,
     eventlog,
     sessions,
+    ended,
     start: (user: Pick<User, "id">): Promise<SignIn> => db.transaction((tx) => sessions.start(tx, user.id)),
     /** What the person's devices were told, in order. */
     ends: async (user: Pick<User, "id">): Promise<readonly SessionEndedData[]> =>

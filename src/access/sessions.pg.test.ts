@@ -61,7 +61,7 @@ test("a clock that is set back does not prolong the time for the former token", 
 });
 
 test("the reuse of a token is logged without it", async () => {
-  const { start, clock, eventlog } = await openSessions(db);
+  const { start, clock, eventlog, ended } = await openSessions(db);
   const lines: string[] = [];
   const sessions = createSessions({
     db,
@@ -72,6 +72,7 @@ test("the reuse of a token is logged without it", async () => {
       accessTokens: { issue: () => Promise.resolve("") },
     },
     announceEnd: announceSessionEnds(eventlog),
+    ended,
   });
   const { refreshToken } = await start(await newPerson(db));
   await sessions.renew(refreshToken);
@@ -202,11 +203,12 @@ test("of a sign-in and the end of all sessions that meet, none is left over", as
 });
 
 test("a server without a secret starts and renews nothing, and still ends what others have started", async () => {
-  const { clock, eventlog, start, ends } = await openSessions(db);
+  const { clock, eventlog, start, ends, ended } = await openSessions(db);
   const person = await newPerson(db);
   const { refreshToken } = await start(person);
   const announceEnd = announceSessionEnds(eventlog);
-  const without = createSessions({ db, clock, log: createLogger("silent"), signing: undefined, announceEnd });
+  const log = createLogger("silent");
+  const without = createSessions({ db, clock, log, signing: undefined, announceEnd, ended });
   assert.equal(without.canStart, false);
   const elsewhere = failsWith("forbidden", /sign in at the issuer/);
   await assert.rejects(

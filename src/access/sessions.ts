@@ -4,6 +4,7 @@ import type { Db, Queryable, Tx } from "../lib/db.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { type AccessTokens, accessTokenS } from "./access-tokens.ts";
+import type { EndedSessions } from "./ended-sessions.ts";
 import type { RefreshTokens } from "./refresh-tokens.ts";
 import { type User, type UserRow, toUser, userColumns } from "./users.ts";
 
@@ -69,6 +70,8 @@ export type SessionDeps = {
   readonly log: Logger;
   readonly signing: Signing | undefined;
   readonly announceEnd: AnnounceEnd;
+  /** Told of every end that has committed, so that this process refuses the access tokens at once. */
+  readonly ended: Pick<EndedSessions, "ended">;
 };
 
 /**
@@ -114,29 +117,44 @@ export function createSessions(deps: SessionDeps): Sessions {
       const claim = (signing ?? elsewhere()).refreshTokens.read(refreshToken);
       if (claim === undefined) return;
       await db.transaction(async (tx) => {
+        const now = deps.clock.now();
         const { rows } = await tx.query<{ user_id: number }>(
           `update account_session set ended_at = $2, end_reason = 'logout'
             where id = $1 and ended_at is null returning user_id`,
-          [claim.sessionId, new Date(deps.clock.now())],
+          [claim.sessionId, new Date(now)],
         );
         for (const { user_id: userId } of rows) {
           const by = `user:${userId}`;
-          await deps.announceEnd(tx, { userId, sessionIds: [claim.sessionId], reason: "logout", by });
+          const end = { userId, sessionIds: [claim.sessionId], reason: "logout", by } as const;
+          await tellEnd(deps, tx, { ...end, ids: end.sessionIds, now });
         }
       });
     },
 
     endAll: async (tx, { but, ...end }) => {
+      const now = deps.clock.now();
       const { rows } = await tx.query<{ id: string }>(
         `update account_session set ended_at = $2, end_reason = $3
           where user_id = $1 and ended_at is null and expires_at > $2 and ($4::uuid is null or id <> $4::uuid)
           returning id`,
-        [end.userId, new Date(deps.clock.now()), end.reason, but ?? null],
+        [end.userId, new Date(now), end.reason, but ?? null],
       );
-      const sessionIds = but === undefined ? undefined : rows.map(({ id }) => id);
-      await deps.announceEnd(tx, { ...end, sessionIds });
+      const ids = rows.map(({ id }) => id);
+      await tellEnd(deps, tx, { ...end, sessionIds: but === undefined ? undefined : ids, ids, now });
     },
   };
+}
+
+/** Tells of the sessions `ids`, which the transaction has ended, those who will hear of them. It is called last. */
+async function tellEnd(
+  { announceEnd, ended }: SessionDeps,
+  tx: Tx,
+  { ids, now, ...end }: SessionsEnd & { readonly ids: readonly string[]; readonly now: number },
+): Promise<void> {
+  await announceEnd(tx, end);
+  tx.afterCommit(() => {
+    for (const id of ids) ended.ended(end.userId, id, now);
+  });
 }
 
 /** The person, whom nobody disables or gives another password before the transaction ends. */
@@ -166,20 +184,22 @@ async function insertSession(
 }
 
 async function endOldest(
-  { clock, announceEnd }: SessionDeps,
+  deps: SessionDeps,
   tx: Tx,
   { userId, but }: { readonly userId: number; readonly but: string },
 ): Promise<void> {
+  const now = deps.clock.now();
   const { rows } = await tx.query<{ id: string }>(
     `update account_session set ended_at = $2, end_reason = 'limit'
       where id in (select id from account_session
                     where user_id = $1 and ended_at is null and expires_at > $2 and id <> $4
                     order by renewed_at desc, id desc offset $3)
       returning id`,
-    [userId, new Date(clock.now()), sessionsMax - 1, but],
+    [userId, new Date(now), sessionsMax - 1, but],
   );
   if (rows.length === 0) return;
-  await announceEnd(tx, { userId, sessionIds: rows.map(({ id }) => id), reason: "limit", by: "system" });
+  const ids = rows.map(({ id }) => id);
+  await tellEnd(deps, tx, { userId, sessionIds: ids, reason: "limit", by: "system", ids, now });
 }
 
 type SessionRow = UserRow & {
@@ -195,11 +215,11 @@ const joinedColumns = userColumns
 
 /** What becomes of a refresh token; undefined is a refusal. */
 async function judge(
-  { clock, log, announceEnd }: SessionDeps,
+  deps: SessionDeps,
   tx: Tx,
   { sessionId, number }: { readonly sessionId: string; readonly number: number },
 ): Promise<{ readonly user: User; readonly number: number } | undefined> {
-  const now = clock.now();
+  const now = deps.clock.now();
   const { rows } = await tx.query<SessionRow>(
     `select ${joinedColumns}, s.number, s.renewed_at, s.ended_at is not null or s.expires_at <= $2 as over
        from account_session s join account_user u on u.id = s.user_id where s.id = $1 for update of s`,
@@ -223,9 +243,10 @@ async function judge(
     sessionId,
     new Date(now),
   ]);
-  await announceEnd(tx, { userId: user.id, sessionIds: [sessionId], reason: "reuse", by: "system" });
+  const ids = [sessionId];
+  await tellEnd(deps, tx, { userId: user.id, sessionIds: ids, reason: "reuse", by: "system", ids, now });
   tx.afterCommit(() => {
-    log.warn({ session: sessionId, user: user.id }, "a refresh token was used twice: session ended");
+    deps.log.warn({ session: sessionId, user: user.id }, "a refresh token was used twice: session ended");
   });
   return undefined;
 }

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { test } from "node:test";
 import { SignJWT, generateKeyPair } from "jose";
 import { pino } from "pino";
 import { AppError } from "../lib/errors.ts";
 import { accessTokenS, createAccessTokens } from "./access-tokens.ts";
 import { actorName } from "./actor.ts";
+import { createEndedSessions } from "./ended-sessions.ts";
 import type { KnownPerson, OutsideIdentity } from "./token-claims.ts";
-import { type TokenRules, createTokens } from "./tokens.ts";
+import { type TokenRules, createTokens, goodTokensMax, tokenLengthMax } from "./tokens.ts";
 
 const nowMs = 1_800_000_000_000;
 const nowS = nowMs / 1_000;
@@ -22,8 +24,9 @@ function tokens(rules: TokenRules = { secret }, person: Partial<KnownPerson> = {
     asked.push(identity);
     return { id: 41, username: "ann", role: "user", ...person };
   };
-  const created = createTokens(rules, { clock, log, personOf });
-  return { verify: (token: string) => created.verify(token), asked };
+  const ended = createEndedSessions(clock);
+  const created = createTokens(rules, { clock, log, personOf, ended });
+  return { verify: (token: string) => created.verify(token), asked, ended };
 }
 
 /** A token of this server's own, with claims that replace its own or, where undefined, leave them out. */
@@ -101,7 +104,8 @@ test("this server's own token is good for a quarter of an hour, and nobody is as
   let now = nowMs;
   const moving = { now: () => now };
   const personOf = () => Promise.reject(new Error("not needed"));
-  const own = createTokens({ secret }, { clock: moving, log, personOf });
+  const ended = createEndedSessions(moving);
+  const own = createTokens({ secret }, { clock: moving, log, personOf, ended });
   const token = await createAccessTokens(secret, moving).issue(
     { id: 9, username: "eve", role: "admin" },
     sessionId,
@@ -120,6 +124,49 @@ test("this server's own token is good for a quarter of an hour, and nobody is as
   assert.deepEqual(await own.verify(token), actor);
   now += 2_000;
   await assert.rejects(own.verify(token), refused(/has expired/));
+});
+
+test("an own token is refused once its sign-in has ended, whether or not it was known to be good", async () => {
+  const { verify, ended } = tokens();
+  const here = await signOwn();
+  const other = await signOwn({ sid: "0198c0de-0000-7000-8000-000000000002" });
+  const first = await verify(here);
+  ended.ended(7, sessionId, nowMs);
+  for (let i = 0; i < 2; i++) {
+    await assert.rejects(verify(here), refused(/sign-in .* has ended/));
+    await assert.rejects(verify(await signOwn({ exp: nowS + 90 })), refused(/sign-in .* has ended/));
+  }
+  assert.deepEqual(await verify(other), { ...first, sessionId: "0198c0de-0000-7000-8000-000000000002" });
+  ended.ended(7, undefined, nowMs);
+  await assert.rejects(verify(other), refused(/sign-in .* has ended/));
+  assert.equal((await verify(await sign({ sub: "7" }))).id, 41, "what another issuer says is not ended here");
+});
+
+test("a token of one character more than the bound is not looked at", async () => {
+  const { verify } = tokens();
+  const longest = `${encode({ alg: "HS256" })}.${encode({ exp: 1 })}.`;
+  const text = longest.padEnd(tokenLengthMax, "x");
+  await assert.rejects(verify(text), refused(/signature|lacks the claim/));
+  await assert.rejects(verify(`${text}x`), refused(/too long/));
+});
+
+test("one good token more than the bound, and the one that was used longest ago is looked at anew", async () => {
+  const head = encode({ alg: "HS256" });
+  const token = (sub: number): string => {
+    const claims = { iss: "tidings", aud: "tidings", username: "ann", role: "user", sid: sessionId };
+    const text = `${head}.${encode({ ...claims, sub: String(sub), exp: nowS + 60 })}`;
+    return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
+  };
+  const few = tokens();
+  const many = tokens();
+  const [byFew, byMany] = [await few.verify(token(1)), await many.verify(token(1))];
+  for (let i = 2; i <= goodTokensMax; i++) {
+    await few.verify(token(i));
+    await many.verify(token(i));
+  }
+  await many.verify(token(goodTokensMax + 1));
+  assert.equal(await few.verify(token(1)), byFew, "as many as the bound are kept");
+  assert.notEqual(await many.verify(token(1)), byMany);
 });
 
 test("issuer and audience of the configuration do not judge this server's own tokens, and it judges no others by its own", async () => {

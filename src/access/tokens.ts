@@ -14,6 +14,7 @@ import type { Logger } from "../lib/logger.ts";
 import { Lru } from "../lib/lru.ts";
 import { ownAlgorithm } from "./access-tokens.ts";
 import type { UserActor } from "./actor.ts";
+import type { EndedSessions } from "./ended-sessions.ts";
 import { createKeySet } from "./jwks.ts";
 import { ownName } from "./own-name.ts";
 import {
@@ -36,8 +37,9 @@ export type TokenRules = {
 
 export type Tokens = {
   /**
-   * The person behind a JWT. Throws `AppError`: `unauthorized` with the reason when it is not valid here, `forbidden`
-   * when the person is disabled, `unavailable` when the issuer's keys or the database cannot be asked.
+   * The person behind a JWT. Throws `AppError`: `unauthorized` with the reason when it is not valid here, or when it is
+   * of a sign-in that has ended; `forbidden` when the person behind another program's is disabled; `unavailable` when
+   * the issuer's keys or the database cannot be asked.
    */
   verify(token: string): Promise<UserActor>;
 };
@@ -58,9 +60,9 @@ const keySetAlgorithms = [
 ];
 const clockToleranceS = 5;
 /** Own tokens that are remembered as good ones until they end. */
-const goodTokensMax = 10_000;
+export const goodTokensMax = 10_000;
 /** Longest token that is looked at, in characters. */
-const tokenLengthMax = 8_192;
+export const tokenLengthMax = 8_192;
 
 type Verify = (token: string, options: JWTVerifyOptions) => Promise<JWTVerifyResult>;
 
@@ -75,6 +77,7 @@ export function createTokens(
     readonly clock: Clock;
     readonly log: Logger;
     readonly personOf: (identity: OutsideIdentity) => Promise<KnownPerson>;
+    readonly ended: Pick<EndedSessions, "has">;
   },
 ): Tokens {
   const bySecret = rules.secret === undefined ? undefined : verifyBySecret(rules.secret);
@@ -96,18 +99,23 @@ export function createTokens(
 
   /** Own tokens that were good: the same one comes with every request, and to check it costs more than most of those. */
   const good = new Lru<string, UserActor>(goodTokensMax);
+  const unlessEnded = (actor: UserActor): UserActor => {
+    const { id: userId, sessionId } = actor;
+    if (sessionId === undefined || !deps.ended.has({ userId, sessionId })) return actor;
+    throw refuse("The sign-in that the token is of has ended: sign in again");
+  };
 
   return {
     verify: async (token) => {
       const known = good.get(token);
-      if (known !== undefined && deps.clock.now() < known.expiresAt) return known;
+      if (known !== undefined && deps.clock.now() < known.expiresAt) return unlessEnded(known);
       const { algorithm, issuer } = glance(token);
       const verify = algorithm === ownAlgorithm ? bySecret : byKeySet;
       if (verify === undefined) throw refuse("The token's algorithm is not accepted here");
       if (algorithm === ownAlgorithm && issuer === ownName) {
         const actor = actorOfOwn(await check(verify, token, own));
         good.set(token, actor);
-        return actor;
+        return unlessEnded(actor);
       }
       const claims = await check(verify, token, outside);
       return actorOfOutside(claims, await deps.personOf(identityOf(claims)));

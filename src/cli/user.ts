@@ -116,7 +116,7 @@ export const userDisable: Verb = {
     await using backstage = await openBackstage();
     const user = await backstage.people.byUsername(args.argument("USERNAME"));
     await backstage.people.disable(user.id, by);
-    terminal.print(`"${user.username}" is disabled; tokens that are out end within a quarter of an hour.`);
+    terminal.print(`"${user.username}" is disabled; within a second no sign-in of theirs is good any more.`);
   },
 };
 

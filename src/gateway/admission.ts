@@ -11,7 +11,7 @@ export type AdmissionRules = {
 };
 
 /** Addresses whose handshakes are remembered. */
-const addressesMax = 50_000;
+export const addressesMax = 50_000;
 
 /** Counts who is connected. Places are given back by the function that took them. */
 export class Admission {

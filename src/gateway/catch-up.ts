@@ -12,7 +12,7 @@ export const missedEntriesMax = 2_000;
 /** Bytes of the past that are held for one reader at a time, of all its topics; the others are limited. */
 export const pastBytesMax = 4 * 1_048_576;
 /** Bytes of what was missed in one write: before each it is seen whether the reader still takes them. */
-const sliceBytes = 65_536;
+export const sliceBytes = 65_536;
 /** How often the rings may run ahead of a reader whose past is read, before it is told that it missed too much. */
 export const loadsMax = 3;
 

@@ -12,7 +12,7 @@ export const flushWindowMaxMs = 20;
  */
 const windowPerReaderMs = 0.1;
 /** Bytes that wait for the window's end; more are written before it. */
-const pendingBytesMax = 65_536;
+export const pendingBytesMax = 65_536;
 
 /** A reader's place in a topic. */
 export type Subscription = {

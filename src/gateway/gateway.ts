@@ -247,7 +247,9 @@ export class Gateway {
     if (entry.type === probeType) return this.probe.see(entry);
     if (entry.type !== sessionEnded || entry.data === redactedData) return;
     const { session_id } = parseData<SessionEndedData>(entry);
-    const own = this.#byUser.get(Number(entry.topic.slice("user/".length)));
+    const userId = Number(entry.topic.slice("user/".length));
+    this.deps.access.endedSessions.ended(userId, session_id, entry.time);
+    const own = this.#byUser.get(userId);
     for (const connection of own ?? []) {
       if (session_id === undefined || connection.sessionId === session_id) {
         this.end(connection, "session_ended");

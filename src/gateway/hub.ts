@@ -28,7 +28,7 @@ export type HubOptions = {
 };
 
 /** Offsets that pass in a partition before those who read quiet topics of it are told how far they are. */
-const tellEvery = 1_024;
+export const tellEvery = 1_024;
 
 /** Topic -> readers. What the tail reads goes into a ring per partition and out to everybody who reads the topic. */
 export class Hub {

@@ -50,6 +50,9 @@ function refusalByStatus(error: unknown): ErrorCode | undefined {
 const keptHeaders = new Set([
   "x-request-id",
   "x-content-type-options",
+  "vary",
+  "access-control-allow-origin",
+  "access-control-expose-headers",
   "ratelimit-policy",
   "ratelimit",
   "cache-control",

@@ -179,6 +179,57 @@ test("an address gets its burst, then 429 with the seconds to wait, and goes on 
   assert.equal((await postJson(`${server.url}/thing`, {})).status, 200);
 });
 
+test("a person gets their burst, then 429 with the seconds to wait, whatever they may; programs and others go on", async () => {
+  let nowMs = 1_000_000;
+  await using server = await startTestServer({
+    routes: [testRoute({ scope: "person", programScope: "inbox:read" }), testRoute({ path: "/open" })],
+    config: { ratePerson: { perSecond: 0.5, burst: 2 }, trustProxy: ["127.0.0.1"] },
+    clock: { now: () => nowMs },
+  });
+  const send = (key: string, address = "203.0.113.1", path = "/thing") =>
+    postJson(`${server.url}${path}`, {}, { "x-api-key": key, "x-forwarded-for": address });
+  const first = await send("person:7");
+  assert.match(first.headers.get("ratelimit-policy") ?? "", /^"ip";.*, "person";q=2;w=4$/);
+  assert.match(first.headers.get("ratelimit") ?? "", /^"ip";.*, "person";r=1;t=2$/);
+  assert.equal((await send("person:7", "203.0.113.2")).status, 200);
+  const refused = await send("person:7", "203.0.113.3");
+  assert.deepEqual([refused.status, refused.headers.get("retry-after")], [429, "2"]);
+  assert.match(refused.headers.get("ratelimit") ?? "", /"person";r=0;t=4$/);
+  const { code, detail } = await problemOf(refused);
+  assert.deepEqual([code, detail], ["rate_limited", "too many requests of this person"]);
+  assert.equal((await send("person:8")).status, 200, "somebody else from the same address");
+  assert.equal((await send("person:7", "203.0.113.1", "/open")).status, 200, "nobody is asked who they are");
+  for (let i = 0; i < 5; i++) {
+    const answer = await send("scopes:inbox:read");
+    assert.deepEqual([answer.status, answer.headers.get("ratelimit")?.includes("person")], [200, false]);
+  }
+  nowMs += 2_000;
+  assert.equal((await send("person:7")).status, 200);
+  assert.equal((await send("person:7")).status, 429);
+});
+
+test("what a person is refused for counts as well", async () => {
+  await using server = await startTestServer({
+    routes: [testRoute({ scope: "stats:read" })],
+    config: { ratePerson: { perSecond: 0.01, burst: 1 } },
+  });
+  const send = () => postJson(`${server.url}/thing`, {}, { "x-api-key": "person:7" });
+  assert.deepEqual([(await send()).status, (await send()).status], [403, 429]);
+});
+
+test("one person more than the bound forgets the one who has sent nothing for longest", async () => {
+  await using server = await startTestServer({
+    routes: [testRoute({ scope: "person" })],
+    config: { ratePerson: { perSecond: 0.01, burst: 1 } },
+    bounds: { peopleMax: 2 },
+  });
+  const send = async (id: number) =>
+    (await postJson(`${server.url}/thing`, {}, { "x-api-key": `person:${id}` })).status;
+  assert.deepEqual([await send(1), await send(2), await send(1)], [200, 200, 429]);
+  assert.equal(await send(3), 200);
+  assert.deepEqual([await send(1), await send(2)], [429, 200]);
+});
+
 test("a module's own limit joins the address's in the same headers", async () => {
   const headers = createRateHeaders("source", { perSecond: 1, burst: 5 })({
     allowed: true,

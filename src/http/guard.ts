@@ -1,12 +1,14 @@
 import type { ErrorCode } from "../../protocol/errors.ts";
 import type { Access } from "../access/access.ts";
+import type { Actor } from "../access/actor.ts";
 import { credentialOf } from "../access/credential.ts";
 import { addressKey, plainAddress } from "../access/address.ts";
 import type { Route, UnreadRequest } from "../deps.ts";
-import type { ErrorDetails } from "../lib/errors.ts";
+import { AppError, type ErrorDetails } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Buckets, RateHeaders, Taken } from "../lib/token-bucket.ts";
 import type { HttpReply, HttpRequest } from "./app.ts";
+import type { Cors } from "./cors.ts";
 import { type ScopeRule, credentialMissing, requirePlace, requireScope } from "./authenticate.ts";
 import type { InboundRequest } from "./inbound.ts";
 import type { Load } from "./load.ts";
@@ -19,6 +21,9 @@ export type GuardContext = {
   readonly meters: Meters;
   readonly addresses: Buckets;
   readonly rateHeaders: (taken: Taken) => RateHeaders;
+  readonly people: Buckets;
+  readonly personHeaders: (taken: Taken) => RateHeaders;
+  readonly cors: Cors;
   /** What the server listens on. */
   readonly host: string;
   readonly log: Logger;
@@ -44,10 +49,10 @@ export type Guard = (
 
 /**
  * Makes the hook that every request of a route passes before a byte of its body is read: overload, rate limit by
- * address, what no handler should have to see, and authentication, in this order.
+ * address, what no handler should have to see, authentication, and rate limit by person, in this order.
  */
 export function createGuard(context: GuardContext, rule: GuardRule): Guard {
-  const { access, load, meters, addresses, rateHeaders, host } = context;
+  const { access, load, meters, addresses, rateHeaders, people, personHeaders, cors, host } = context;
   const meter = meters.of(rule.method, rule.path);
   const { scope, authenticate, bodyBytesMax } = rule;
   const refuse = createRefuse(context.log, rule.path);
@@ -58,12 +63,24 @@ export function createGuard(context: GuardContext, rule: GuardRule): Guard {
     refuse(reply, code, details);
   }
 
+  /** A person counts by whatever address they come. Programs do not: the limits of what they bring are others. */
+  function countPerson(reply: HttpReply, actor: Actor): void {
+    if (actor.kind !== "user") return;
+    const taken = people.take(String(actor.id));
+    setHeaders(reply, personHeaders(taken));
+    if (taken.allowed) return;
+    if (reply.request.raw.pipelined) reply.header("connection", "close");
+    const { retryAfterS } = taken;
+    throw new AppError("rate_limited", { detail: "too many requests of this person", retryAfterS });
+  }
+
   return (request, reply, done) => {
     const { raw } = request;
     raw.meter = raw.method === rule.method ? meter : meters.of(request.method, rule.path);
     if (bodyBytesMax !== undefined) raw.bodyBytesMax = bodyBytesMax;
     raw.address = plainAddress(request.ip);
     setStandardHeaders(request, reply);
+    cors.allow(request, reply);
     if (rule.headers !== undefined) setHeaders(reply, rule.headers);
 
     if (rule.unlimited !== true) {
@@ -90,6 +107,7 @@ export function createGuard(context: GuardContext, rule: GuardRule): Guard {
       return done();
     }
     return access.authenticate(credential, raw.address).then((actor) => {
+      countPerson(reply, actor);
       requirePlace(actor, raw, host);
       requireScope(actor, rule);
       raw.actor = actor;

@@ -42,8 +42,8 @@ export function answerUnmatched(app: HttpApp, context: GuardContext): void {
     const scope = instance as unknown as HttpApp;
     scope.addHook("onRequest", (request, reply, next) =>
       guard(request, reply, (error) => {
-        if (error === undefined) refuse(request, reply);
-        else next(error);
+        if (error !== undefined) next(error);
+        else if (!context.cors.answerPreflight(request, reply)) refuse(request, reply);
       }),
     );
     // Reached when a route finds nothing and passes on, as static files do.

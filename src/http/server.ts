@@ -7,6 +7,7 @@ import { createBuckets, createRateHeaders } from "../lib/token-bucket.ts";
 import type { HttpApp, HttpReply, HttpRequest } from "./app.ts";
 import { acceptJsonOnly } from "./body.ts";
 import { type ConnectHandler, createClientErrorHandler, createConnectHandler } from "./client-error.ts";
+import { createCors } from "./cors.ts";
 import { collectDocument, serveDocs } from "./docs.ts";
 import { createErrorHandler } from "./faults.ts";
 import { type GuardContext, createGuard } from "./guard.ts";
@@ -14,7 +15,7 @@ import { type HealthChecks, createHealth, healthRoutes } from "./health.ts";
 import type { InboundRequest } from "./inbound.ts";
 import { Load, type LoadBounds } from "./load.ts";
 import { createNodeServer } from "./node-server.ts";
-import { answerUnmatched } from "./not-found.ts";
+import { allowedAnywhere, answerUnmatched } from "./not-found.ts";
 import { requestIdOf } from "./request-id.ts";
 import { createMeters, unmatchedRoute } from "./route-meter.ts";
 import { addRoute } from "./routes.ts";
@@ -52,6 +53,8 @@ export type HttpServer = {
 export type HttpBounds = LoadBounds & {
   /** Addresses whose rate is remembered. */
   readonly addressesMax: number;
+  /** People whose rate is remembered. */
+  readonly peopleMax: number;
   readonly closeWaitMs: number;
 };
 
@@ -62,6 +65,7 @@ const defaultBounds: HttpBounds = {
   unprovedBodyBytesMax: 32 * 1_048_576,
   addressBodyBytesMax: 8 * 1_048_576,
   addressesMax: 50_000,
+  peopleMax: 50_000,
   closeWaitMs: 8_000,
 };
 
@@ -81,6 +85,9 @@ export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<H
     meters,
     addresses: createBuckets({ rate: config.rateIp, keysMax: bounds.addressesMax, clock }),
     rateHeaders: createRateHeaders("ip", config.rateIp),
+    people: createBuckets({ rate: config.ratePerson, keysMax: bounds.peopleMax, clock }),
+    personHeaders: createRateHeaders("person", config.ratePerson),
+    cors: createCors(config.corsOrigins, allowedAnywhere),
     host: options.host,
     log,
   };

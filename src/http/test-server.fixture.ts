@@ -9,7 +9,7 @@ import { AppError } from "../lib/errors.ts";
 import { createLogger } from "../lib/logger.ts";
 import { type Metrics, createMetrics } from "../observe/metrics.ts";
 import type { HealthChecks } from "./health.ts";
-import { type HttpBounds, type HttpServer, startHttp } from "./server.ts";
+import { type HttpBounds, type HttpOptions, type HttpServer, startHttp } from "./server.ts";
 
 /** What the tests of this folder share: a server on a free port, with everything behind it faked. */
 export type TestServer = AsyncDisposable & {
@@ -29,6 +29,7 @@ export type TestOptions = {
   readonly clock?: Clock;
   readonly host?: string;
   readonly port?: number;
+  readonly onUpgrade?: HttpOptions["onUpgrade"];
   readonly authenticate?: (credential: string, address?: string) => Promise<Actor>;
 };
 
@@ -54,6 +55,7 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
       health: options.health ?? [],
       host: options.host ?? "127.0.0.1",
       port: options.port ?? 0,
+      onUpgrade: options.onUpgrade,
       ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
     },
   );

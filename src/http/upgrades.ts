@@ -7,6 +7,7 @@ import { placeOfHeaders } from "../access/development.ts";
 import type { Config } from "../config.ts";
 import type { Handshake } from "../deps.ts";
 import type { ErrorDetails } from "../lib/errors.ts";
+import { mayConnect } from "./cors.ts";
 import { answerText, isAwaitingAnswer } from "./client-error.ts";
 import type { InboundRequest } from "./inbound.ts";
 
@@ -16,7 +17,7 @@ const path = "/ws";
 /** Hands requests to become a WebSocket over; those to other paths, or all where nobody takes them, are refused. */
 export function serveUpgrades(
   server: Server<typeof InboundRequest>,
-  config: Pick<Config, "trustProxy">,
+  config: Pick<Config, "trustProxy" | "corsOrigins">,
   take: ((handshake: Handshake) => void) | undefined,
 ): void {
   const trust = config.trustProxy.length === 0 ? () => false : compile([...config.trustProxy]);
@@ -42,6 +43,9 @@ export function serveUpgrades(
     }
     if (take === undefined || request.url?.split("?")[0] !== path) {
       return refuse("not_found", { detail: `WebSockets are opened at ${path}` });
+    }
+    if (!mayConnect(config.corsOrigins, request.headers)) {
+      return refuse("forbidden", { detail: "pages of this origin may not connect" });
     }
     const address = plainAddress(all(request, trust).at(-1));
     take({ request, socket, head, address, place: placeOfHeaders(request.headers), refuse });

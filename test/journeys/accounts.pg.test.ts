@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Type } from "typebox";
-import { Account, SeedUser, accountChanged, sessionEnded } from "../../protocol/accounts.ts";
+import { Account, Person, SeedUser, accountChanged, sessionEnded } from "../../protocol/accounts.ts";
+import { closeRules } from "../../protocol/close-codes.ts";
 import { entriesOf } from "../../src/access/sessions.fixture.ts";
+import { createApp } from "../../src/app.ts";
+import { guessRates } from "../../src/modules/accounts/guesses.ts";
+import { createModules } from "../../src/modules.ts";
 import type { Answer } from "../app.ts";
+import { eventually, testLog } from "../harness.ts";
+import { greet, openSocket } from "../socket.ts";
 import { claimsOf, jwtSecret, newcomer, openAccounts, password, signedInOf } from "./accounts.ts";
 import { signToken } from "./inbox.ts";
 
@@ -11,6 +17,22 @@ import { signToken } from "./inbox.ts";
 function refusal(answer: Answer) {
   const { status, code, errors = [] } = answer.problem();
   return [status, code, ...errors.map(({ pointer, code }) => `${pointer} ${code}`)];
+}
+
+/** Whether a token lets somebody in over HTTP and over the socket: `in`, `out`, or what both have said. */
+async function lettingIn({ url }: { readonly url: string }, token: string): Promise<string> {
+  const headers = { authorization: `Bearer ${token}` };
+  const { status } = await fetch(`${url}/api/v1/me`, { headers });
+  const socket = openSocket(url, { token });
+  await eventually(
+    "the socket says something",
+    () => socket.frames.length > 0 || socket.closed !== undefined,
+  );
+  socket.ws.close();
+  const greeted = socket.frames.some(({ type }) => type === "hello");
+  const outcome = `${status} ${greeted ? "hello" : (await socket.end()).code}`;
+  if (outcome === "200 hello") return "in";
+  return outcome === `401 ${closeRules.unauthorized.code}` ? "out" : outcome;
 }
 
 test("somebody registers, is who they said, renews, and signs out", async (t) => {
@@ -120,6 +142,28 @@ test("five wrong passwords for a name, then 429 with the time to wait; a right o
   assert.equal((await login("bob", "wrong")).status, 401, "another name goes on");
 });
 
+test("strangers' wrong passwords do not keep the owner out where they are at home", async (t) => {
+  const { register, request } = await openAccounts(t, { TRUST_PROXY: "127.0.0.1" });
+  await register({ username: "ann" });
+  const login = (name: string, text: string, address: string) =>
+    request("POST", "/api/v1/auth/login", {
+      json: { login: name, password: text },
+      headers: { "x-forwarded-for": address },
+    });
+  const stranger = Array.from({ length: 8 }, () => login("ann", "wrong", "203.0.113.1"));
+  const statuses = (await Promise.all(stranger)).map(({ status }) => status);
+  assert.equal(statuses.filter((status) => status === 429).length, 3);
+  assert.equal((await login("ann", password, "203.0.113.1")).status, 429);
+  assert.equal((await login("ann", password, "203.0.113.2")).status, 200);
+  for (let i = 10; i < 10 + guessRates.account.burst; i++) {
+    await login(i % 2 === 0 ? "ann" : "ANN@example.com", "wrong", `203.0.113.${i}`);
+  }
+  const limited = await login("ann", password, "203.0.113.3");
+  assert.deepEqual(refusal(limited), [429, "rate_limited"]);
+  assert.match(limited.problem().detail ?? "", /for this account/);
+  assert.equal((await login("ann", password, "203.0.113.2")).status, 200);
+});
+
 test("twenty wrong passwords from one address, then 429 for whatever name", async (t) => {
   const { register, login } = await openAccounts(t);
   await register({ username: "ann" });
@@ -169,14 +213,18 @@ test("guessing the old password is slowed like guessing a sign-in", async (t) =>
 });
 
 test("a disabled person gets in by nothing, and again when enabled", async (t) => {
-  const { app, admin, register, login, refresh, post, request } = await openAccounts(t);
+  const accounts = await openAccounts(t);
+  const { app, admin, register, login, refresh, post, request } = accounts;
+  const byToken = (token: string) => lettingIn(accounts, token);
   const { user, ...signedIn } = await register({ username: "ann" });
   const outside = signToken(jwtSecret, { sub: "somebody", iss: "https://id.example" });
   const stranger = (await request("GET", "/api/v1/me", { key: outside })).as(Account) as { id: number };
+  assert.equal(await byToken(signedIn.access_token), "in");
   for (const id of [user.id, stranger.id]) {
     assert.equal((await post(`/api/v1/users/${id}/disable`, undefined, admin)).status, 204);
     assert.equal((await post(`/api/v1/users/${id}/disable`, undefined, admin)).status, 204);
   }
+  assert.equal(await byToken(signedIn.access_token), "out", "the access token has not expired");
   assert.deepEqual(refusal(await refresh(signedIn.refresh_token)), [401, "unauthorized"]);
   assert.deepEqual(refusal(await login("ann", password)), [403, "forbidden"]);
   assert.deepEqual(refusal(await login("ann", "wrong")), [401, "unauthorized"]);
@@ -186,10 +234,66 @@ test("a disabled person gets in by nothing, and again when enabled", async (t) =
     assert.deepEqual([ended?.type, ended?.data], [sessionEnded, '{"reason":"disabled"}']);
     assert.equal((await post(`/api/v1/users/${id}/enable`, undefined, admin)).status, 204);
   }
-  assert.equal((await login("ann", password)).status, 200);
+  assert.equal(await byToken(signedIn.access_token), "out", "that sign-in is over for good");
+  const again = signedInOf(await login("ann", password));
+  assert.equal(await byToken(again.access_token), "in");
   assert.equal((await request("GET", "/api/v1/me", { key: outside })).status, 200);
   assert.deepEqual(refusal(await post("/api/v1/users/999999/disable", undefined, admin)), [404, "not_found"]);
   assert.deepEqual(refusal(await post("/api/v1/users/999999/enable", undefined, admin)), [404, "not_found"]);
+});
+
+test("who is no admin any more can do nothing of an admin with the token of before", async (t) => {
+  const accounts = await openAccounts(t);
+  const { app, register, login, post } = accounts;
+  const { user } = await register({ username: "ann" });
+  const { people } = createModules(app.deps);
+  await people.setRole(user.id, "admin", "system");
+  const { access_token: token } = signedInOf(await login("ann", password));
+  assert.equal((await post("/api/v1/users", newcomer(), token)).status, 201);
+  await people.setRole(user.id, "user", "system");
+  assert.deepEqual(refusal(await post("/api/v1/users", newcomer(), token)), [401, "unauthorized"]);
+  assert.equal(await lettingIn(accounts, token), "out");
+  const { access_token: now } = signedInOf(await login("ann", password));
+  assert.deepEqual(refusal(await post("/api/v1/users", newcomer(), now)), [403, "forbidden"]);
+});
+
+test("the access token of a sign-in that has ended lets nobody in, however it ended, and those of others do", async (t) => {
+  const accounts = await openAccounts(t);
+  const { register, login, post, request } = accounts;
+  const here = await register({ username: "ann" });
+  const [out, there] = [signedInOf(await login("ann", password)), signedInOf(await login("ann", password))];
+  const tried = async () =>
+    Promise.all([here, out, there].map(({ access_token: token }) => lettingIn(accounts, token)));
+  assert.deepEqual(await tried(), ["in", "in", "in"]);
+  await post("/api/v1/auth/logout", { refresh_token: out.refresh_token });
+  assert.deepEqual(await tried(), ["in", "out", "in"]);
+  const json = { old_password: password, new_password: "another one" };
+  await request("PUT", "/api/v1/me/password", { key: here.access_token, json });
+  assert.deepEqual(await tried(), ["in", "out", "out"]);
+});
+
+test("what ends in one process is refused by another within a second or so, and by one that starts later at once", async (t) => {
+  const accounts = await openAccounts(t);
+  const { app, register } = accounts;
+  const start = async () => {
+    const other = await createApp(app.deps.config, { log: testLog });
+    t.after(() => other.close());
+    return `http://127.0.0.1:${other.api?.port ?? 0}`;
+  };
+  const ann = await register();
+  const url = await start();
+  assert.equal(await lettingIn({ url }, ann.access_token), "in");
+  const socket = await greet(url, ann.access_token);
+  await createModules(app.deps).people.disable(ann.user.id, "system");
+  assert.equal((await socket.end()).code, closeRules.session_ended.code);
+  await eventually(
+    "another process refuses",
+    async () => {
+      return (await lettingIn({ url }, ann.access_token)) === "out";
+    },
+    3_000,
+  );
+  assert.equal(await lettingIn({ url: await start() }, ann.access_token), "out");
 });
 
 test("people are listed and made as the seed shows, in pages", async (t) => {
@@ -209,9 +313,11 @@ test("people are listed and made as the seed shows, in pages", async (t) => {
     { id, username: "newuser", email: "user@example.com" },
     { id: user.id, username: "ann", email: "ann@example.com" },
   ];
-  for (const credential of [token, manager, admin]) assert.deepEqual(await list("", credential), all);
-  assert.deepEqual(await list("?limit=1"), [all[0]]);
-  assert.deepEqual(await list(`?after=${id}`), [all[1]]);
+  for (const credential of [manager, admin]) assert.deepEqual(await list("", credential), all);
+  const shown = [{ id, username: "newuser", email: null }, all[1]];
+  assert.deepEqual(await list(), shown);
+  assert.deepEqual(await list("?limit=1"), [shown[0]]);
+  assert.deepEqual(await list(`?after=${id}`), [shown[1]]);
   assert.deepEqual(await list(`?after=${user.id}`), []);
   for (const query of ["?limit=0", "?limit=201", "?after=-1", "?offset=1"]) {
     const answer = await request("GET", `/api/v1/users${query}`, { key: token });
@@ -223,6 +329,29 @@ test("people are listed and made as the seed shows, in pages", async (t) => {
   assert.equal((await post("/api/v1/users", another, token)).status, 403, "not for everybody");
   const boss = signToken(jwtSecret, { sub: "boss", role: "admin" });
   assert.equal((await post("/api/v1/users", another, boss)).status, 201, "but for admin people");
+});
+
+test("anybody sees what others call themselves, and nobody but who manages people sees their address", async (t) => {
+  const { admin, key, post, register, request } = await openAccounts(t);
+  const { user, access_token: own } = await register({ username: "masha", name: "Маша Иванова" });
+  const { access_token: stranger } = await register();
+  const { email, created_at: _, ...seen } = user;
+  const look = async (credential: string, id: number | string = user.id) =>
+    request("GET", `/api/v1/users/${id}`, { key: credential });
+  assert.deepEqual((await look(stranger)).as(Person), { ...seen, email: null });
+  assert.equal(seen.name, "Маша Иванова");
+  const boss = signToken(jwtSecret, { sub: "boss", role: "admin" });
+  for (const credential of [own, admin, await key(["users:manage"]), boss]) {
+    assert.deepEqual((await look(credential)).as(Person), { ...seen, email });
+  }
+  await request("PATCH", "/api/v1/me", { key: own, json: { name: "Мария" } });
+  assert.equal(((await look(stranger)).as(Person) as { name: string }).name, "Мария");
+  await post(`/api/v1/users/${user.id}/disable`, undefined, admin);
+  assert.equal((await look(stranger)).status, 200, "what they have written is still there");
+  assert.deepEqual(refusal(await look(stranger, 999_999)), [404, "not_found"]);
+  for (const id of ["0", "masha", "9007199254740993"]) {
+    assert.equal((await look(stranger, id)).problem().code, "invalid_path", id);
+  }
 });
 
 test("an API key is nobody in particular", async (t) => {

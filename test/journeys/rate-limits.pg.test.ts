@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Answer } from "../app.ts";
+import { greet } from "../socket.ts";
+import { openAccounts } from "./accounts.ts";
 import { hexId, openInbox, signatures, webhook } from "./inbox.ts";
 
 /** So little comes back per second that a test never sees it. */
@@ -105,4 +107,17 @@ test("behind a trusted proxy each of its clients has a limit of its own", async 
   }
   assertLimited(await from("2001:db8::ffff"), "ip", 2);
   assert.equal((await post(webhook())).status, 202);
+});
+
+test("one request more than a person may send is 429, and their socket goes on", async (t) => {
+  const { admin, post, register, request, url } = await openAccounts(t, { RATE_LIMIT_PERSON: burst(3) });
+  const { access_token: key } = await register();
+  const say = (credential: string) => post("/api/v1/messages", { content: "Hello" }, credential);
+  for (let i = 1; i <= 3; i++) assert.equal((await say(key)).status, 201);
+  assertLimited(await say(key), "person", 3);
+  assertLimited(await request("GET", "/api/v1/me", { key }), "person", 3);
+  assert.equal((await say((await register()).access_token)).status, 201);
+  for (let i = 1; i <= 5; i++)
+    assert.equal((await request("GET", "/api/v1/users", { key: admin })).status, 200);
+  await greet(url, key);
 });

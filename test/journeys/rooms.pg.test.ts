@@ -137,6 +137,50 @@ test("two people have one direct room: made the first time, found the next", asy
   refused(await ask(owner, "POST", "/rooms/direct", { user_id: owner.id }), 400, "invalid_body");
 });
 
+test("people are called by the names that they chose, where members are listed and where two talk", async (t) => {
+  const { ask, owner, member, path } = await openRooms(t);
+  const name = "Маша Иванова";
+  assert.equal((await ask(member, "PATCH", "/me", { name })).status, 200);
+  const { members } = (await ask(owner, "GET", `${path}/members`)).as(MembersPage);
+  assert.deepEqual(
+    members.map((one) => [one.username, one.name]),
+    [
+      [owner.username, owner.username],
+      [member.username, name],
+    ],
+  );
+  const direct = await ask(owner, "POST", "/rooms/direct", { user_id: member.id });
+  assert.deepEqual(direct.as(MyRoom).peer, { user_id: member.id, username: member.username, name });
+});
+
+test("who puts too many people into rooms is told when to go on, and learns nothing of those who are full", async (t) => {
+  const { app, ask, owner, member, path } = await openRooms(t);
+  const { rows } = await app.deps.db.query<{ id: number }>(
+    "insert into account_user (username, name) select 'crowd-' || i, 'C' from generate_series(1, 200) i returning id",
+  );
+  const ids = rows.map(({ id }) => id);
+  await app.deps.db.query(
+    `with made as (insert into chat_room (kind, name) select 'private', 'full' from generate_series(1, $2::int) returning id)
+     insert into room_member (room_id, user_id, role, joined_at, last_read_seq, joined_by)
+     select id, $1, 'member', now(), 0, 'others' from made`,
+    [ids[0], limits.roomsByOthers],
+  );
+  const full = await ask(owner, "POST", `${path}/members`, { user_ids: [member.id, ids[0]] });
+  refused(full, 409, "conflict");
+  assert.deepEqual(
+    full.problem().errors?.map(({ pointer }) => pointer),
+    ["/user_ids/1"],
+  );
+  assert.doesNotMatch(full.text, /1000|1,000/);
+  // The owner put one person into the room when it was made.
+  for (const some of [ids.slice(1, 101), ids.slice(101, 200)])
+    assert.equal((await ask(owner, "POST", `${path}/members`, { user_ids: some })).status, 200);
+  const late = await ask(owner, "POST", "/rooms/direct", { user_id: ids[0] });
+  refused(late, 429, "rate_limited");
+  assert.equal(late.headers.get("retry-after"), "18");
+  assert.equal((await ask(owner, "POST", "/rooms", { kind: "private", name: "alone" })).status, 201);
+});
+
 test("a public room is listed, read by strangers, and joined to write", async (t) => {
   const { ask, owner, stranger } = await openRooms(t);
   const { id } = (await ask(owner, "POST", "/rooms", { kind: "public", name: "open" })).as(Room);
@@ -223,8 +267,22 @@ test("what does not fit is refused by its names, and one more than a bound too",
     { user_id: 7 },
   ])
     refused(await say(parts), 400, "invalid_body");
-  for (const name of ["", "n".repeat(limits.roomNameLength + 1)])
+  const bad = [
+    "",
+    "n".repeat(limits.roomNameLength + 1),
+    "a\nb",
+    "a\u0007",
+    "a\u2028b",
+    "a\u202eb",
+    "\u200b",
+    "\u200b ",
+  ];
+  for (const name of bad) {
     refused(await ask(owner, "POST", "/rooms", { kind: "public", name }), 400, "invalid_body");
+    refused(await ask(owner, "PATCH", path, { name }), 400, "invalid_body");
+  }
+  for (const name of ["n".repeat(limits.roomNameLength), " Семья 👨‍👩‍👧 ", "می‌خواهم"])
+    assert.equal((await ask(owner, "PATCH", path, { name })).as(Room).name, name.trim());
   const twice = await ask(owner, "GET", `${path}/messages?before=1&after=2`);
   refused(twice, 400, "invalid_query");
   assert.deepEqual(

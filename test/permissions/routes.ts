@@ -81,6 +81,11 @@ export const matrix: Readonly<Record<string, Row>> = {
     new_password: password,
   })),
   "GET /api/v1/users": managed("users:manage", [401, 200, 200, 200, 200, 200, 200, 200, 403, 200]),
+  "GET /api/v1/users/:id": managed("users:manage", [401, 404, 404, 404, 404, 404, 404, 404, 403, 404]),
+  "GET /api/v1/users/:id # of somebody who is there": {
+    ...managed("users:manage", [401, 200, 200, 200, 200, 200, 200, 200, 403, 200]),
+    path: (_cast, { target }) => `/api/v1/users/${target}`,
+  },
   "POST /api/v1/users": scoped("users:manage", 201, {
     body: () => ({ username: `made-${counter}`, email: `made-${counter++}@example.com` }),
   }),

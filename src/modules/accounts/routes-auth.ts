@@ -60,7 +60,8 @@ export function authRoutes({ log, signIns }: AuthDeps): readonly Route[] {
       ...shared,
       path: "/api/v1/auth/logout",
       summary: "End a sign-in by its refresh token",
-      description: "Answered alike whether the token was good or not: afterwards it is not.",
+      description:
+        "Answered alike whether the token was good or not: afterwards it is not, and the sign-in's access tokens are not either.",
       body: RefreshBody,
       responses: { 204: Type.Null({ description: "The refresh token is not good any more" }) },
       errors: ["forbidden"],

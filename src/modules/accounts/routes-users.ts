@@ -4,12 +4,13 @@ import {
   AccountChange,
   NewPassword,
   NewUser,
+  Person,
   SeedUser,
   UserParams,
   UserQuery,
 } from "../../../protocol/accounts.ts";
 import { limits } from "../../../protocol/limits.ts";
-import { actorName, byWhom, personOf } from "../../access/actor.ts";
+import { type Actor, actorName, byWhom, hasScope, personOf } from "../../access/actor.ts";
 import { type User, findUser, toAccount } from "../../access/users.ts";
 import type { Deps, Route, RouteRequest } from "../../deps.ts";
 import { AppError } from "../../lib/errors.ts";
@@ -22,12 +23,20 @@ const tag = "accounts";
 const scope = "users:manage";
 
 export function userRoutes(deps: UserDeps): readonly Route[] {
-  return [...ownRoutes(deps), listRoute(deps), createRoute(deps), ...disableRoutes(deps)];
+  return [...ownRoutes(deps), listRoute(deps), showRoute(deps), createRoute(deps), ...disableRoutes(deps)];
 }
 
-/** As the seed shows a person. */
-function toSeedUser({ id, username, email }: User): SeedUser {
-  return { id, username, email: email ?? null };
+/** As the seed shows a person, to somebody. */
+function toSeedUser(user: User, reader: Actor | undefined): SeedUser {
+  const { id, username } = user;
+  return { id, username, email: emailFor(reader, user) };
+}
+
+/** The address, to the person themselves and to who manages people: anybody may register, and read the list. */
+function emailFor(reader: Actor | undefined, { id, email }: User): string | null {
+  if (reader === undefined) return null;
+  const isTheirs = reader.kind === "user" && reader.id === id;
+  return isTheirs || hasScope(reader, scope) ? (email ?? null) : null;
 }
 
 /** What people see and change of themselves. */
@@ -86,13 +95,35 @@ function listRoute({ people }: UserDeps): Route {
     programScope: scope,
     summary: "List people by id",
     description:
-      "A page of them; the next one is `after` the last id of this one, and an empty one is the last.",
+      "A page of them; the next one is `after` the last id of this one, and an empty one is the last. E-mail addresses are shown to their owners and to who has users:manage.",
     tag,
     query: UserQuery,
     responses: { 200: Type.Array(SeedUser) },
-    handler: async ({ query }) => {
+    handler: async ({ actor, query }) => {
       const { limit = limits.pageRowsDefault, after = 0 } = query as UserQuery;
-      return { status: 200, body: (await people.page({ after, limit })).map(toSeedUser) };
+      const page = await people.page({ after, limit });
+      return { status: 200, body: page.map((user) => toSeedUser(user, actor)) };
+    },
+  };
+}
+
+function showRoute({ db }: UserDeps): Route {
+  return {
+    method: "GET",
+    path: "/api/v1/users/:id",
+    scope: "person",
+    programScope: scope,
+    summary: "Who somebody is, and what they call themselves",
+    tag,
+    params: UserParams,
+    responses: { 200: Person },
+    errors: ["not_found"],
+    handler: async (request) => {
+      const user = await findUser(db, idOf(request));
+      if (user === undefined) throw new AppError("not_found", { detail: "there is no such person" });
+      const { id, uuid, username, name, role } = user;
+      const person: Person = { id, uuid, username, email: emailFor(request.actor, user), name, role };
+      return { status: 200, body: person };
     },
   };
 }
@@ -111,7 +142,7 @@ function createRoute({ people, log }: UserDeps): Route {
       const { username, email, name, password } = request.body as NewUser;
       const user = await people.create({ username, email, name, password });
       log.info({ ...byWhom(request), user: user.id }, "person created");
-      return { status: 201, body: toSeedUser(user) };
+      return { status: 201, body: toSeedUser(user, request.actor) };
     },
   };
 }
@@ -127,6 +158,8 @@ function disableRoutes({ people, log }: UserDeps): readonly Route[] {
       ...shared,
       path: "/api/v1/users/:id/disable",
       summary: "Let nobody in as this person any more, and end what they are signed in with",
+      description:
+        "All their sign-ins end, with the access tokens that are out and the WebSockets that are open: in this process at once, in others within a second. A token of another issuer is refused within a minute.",
       responses: { 204: Type.Null({ description: "The person is disabled" }) },
       handler: async (request) => {
         const { actor } = request;

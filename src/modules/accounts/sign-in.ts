@@ -41,8 +41,10 @@ export function createSignIns(deps: SignInDeps): SignIns {
       const name = login.trim().toLowerCase();
       const passed = await guesses.attempt(
         { name: `sign-in of ${name}`, address: addressKey(ip) },
-        async () => {
+        async (of) => {
           const found = await findByLogin(db, name);
+          // A name that nobody has is an account like others, and answered alike.
+          of(found === undefined ? `nobody's ${name}` : accountOf(found.user.id));
           const right = await passwords.verify(password, found?.passwordHash);
           if (!right || found?.passwordHash === undefined) return undefined;
           return { id: found.user.id, passwordHash: found.passwordHash };
@@ -63,9 +65,10 @@ export function createSignIns(deps: SignInDeps): SignIns {
         throw new AppError("forbidden", { detail: "this account has no password here to change" });
       }
       const by = { name: `password of ${person.id}`, address: addressKey(ip) };
-      const right = await guesses.attempt(by, async () =>
-        (await passwords.verify(old, from)) ? true : undefined,
-      );
+      const right = await guesses.attempt(by, async (of) => {
+        of(accountOf(person.id));
+        return (await passwords.verify(old, from)) ? true : undefined;
+      });
       if (right === undefined) throw wrongOldPassword();
       const to = await passwords.hash(wanted);
       await db.transaction(async (tx) => {
@@ -94,6 +97,11 @@ function createRegister({ db, access, config, clock }: SignInDeps, rate: BucketR
       return signedIn(await access.sessions.start(tx, user.id));
     });
   };
+}
+
+/** What guesses at a person's password count by, wherever they are made. */
+function accountOf(id: number): string {
+  return `account ${id}`;
 }
 
 function wrongOldPassword(): AppError {

@@ -178,6 +178,39 @@ test("a batch that fails is halved until the guilty stand alone: all others are 
   );
 });
 
+test("no item is to blame for a database that is away or at a limit: one attempt, and all are told to try again", async () => {
+  for (const code of ["ECONNREFUSED", "57P03", "57014", "40001"]) {
+    const { batcher, batches } = openBatcher();
+    const waiting = [1, 2, 3].map((n) => outcome(batcher.add(n)));
+    await turns();
+    batches[0]?.fail(Object.assign(new Error("the database is away"), { code }));
+    for (const error of await Promise.all(waiting)) {
+      assert.ok(error instanceof AppError, code);
+      assert.deepEqual([error.code, error.details.retryAfterS], ["unavailable", 1]);
+    }
+    await turns();
+    assert.equal(batches.length, 1, code);
+  }
+});
+
+test("a half in which nobody waits any more is not tried, and of the other only those who do", async () => {
+  const { batcher, batches, advance } = openBatcher({ batchItemsMax: 8 });
+  const early = [1, 2, 3, 4, 5].map((n) => assert.rejects(batcher.add(n), { code: "unavailable" }));
+  advance(500);
+  const late = batcher.add(6);
+  await turns();
+  advance(501);
+  await Promise.all(early);
+  batches[0]?.fail(new Error("cannot take one of them"));
+  await turns();
+  assert.deepEqual(
+    batches.map(({ items }) => items),
+    [[1, 2, 3, 4, 5, 6], [6]],
+  );
+  batches[1]?.answer();
+  assert.equal(await late, 60);
+});
+
 test("who waits too long is told that the outcome is unknown; what was not begun is not begun any more", async () => {
   const { batcher, batches, advance } = openBatcher({ batchItemsMax: 1 });
   const [begun, queued] = [batcher.add(1), batcher.add(2)];

@@ -1,4 +1,5 @@
 import { pause } from "../../lib/backoff.ts";
+import { isDbLimitError, isTransientDbError } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
 
 export type BatcherOptions<Item, Answer> = {
@@ -44,7 +45,8 @@ const sweepEveryMs = 100;
 
 /**
  * Natural batching: no linger. What arrived in this turn of the event loop is worked on when its lane is idle; while a
- * batch is under way, or `spacingMs` have not passed since it began, the next one gathers. A batch that fails as a whole is halved until the guilty item stands alone.
+ * batch is under way, or `spacingMs` have not passed since it began, the next one gathers. A batch that fails as a whole is halved until the guilty item stands
+ * alone, unless none can be guilty.
  */
 export class Batcher<Item, Answer> {
   readonly #options: BatcherOptions<Item, Answer>;
@@ -134,7 +136,10 @@ export class Batcher<Item, Answer> {
     return batch;
   }
 
-  async #settle(batch: readonly Waiting<Item, Answer>[], lane: number): Promise<void> {
+  async #settle(taken: readonly Waiting<Item, Answer>[], lane: number): Promise<void> {
+    // Of a half whose turn comes late, some may not be waited for any more.
+    const batch = taken.filter(({ settled }) => !settled);
+    if (batch.length === 0) return;
     try {
       const answers = await this.#options.work(
         batch.map(({ item }) => item),
@@ -146,7 +151,8 @@ export class Batcher<Item, Answer> {
         else if (answer instanceof AppError) fail(waiting, answer);
         else succeed(waiting, answer);
       }
-    } catch (error) {
+    } catch (cause) {
+      const error = blameless(cause) ? new AppError("unavailable", { retryAfterS: 1, cause }) : cause;
       if (batch.length === 1 || error instanceof AppError) {
         for (const waiting of batch) fail(waiting, error);
         return;
@@ -176,6 +182,11 @@ export class Batcher<Item, Answer> {
       }
     }
   }
+}
+
+/** No item is to blame when the database is away or at a limit: halves would only be as many more questions to it. */
+function blameless(error: unknown): boolean {
+  return isTransientDbError(error) || isDbLimitError(error);
 }
 
 function succeed<Answer>(waiting: Waiting<unknown, Answer>, answer: Answer): void {

@@ -8,12 +8,12 @@ import {
   removeMember,
   setRole,
 } from "../../access/membership.ts";
-import { usernamesOf } from "../../access/people.ts";
+import { namesOf } from "../../access/people.ts";
 import type { Tx } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
-import type { CommandDeps } from "./create-room.ts";
+import { type AddingDeps, type CommandDeps, isActor } from "./create-room.ts";
 import { roomEntry, userEntry } from "./entries.ts";
-import { admit, countMembers, toMember } from "./members.ts";
+import { type Newcomer, admit, countMembers, toMember } from "./members.ts";
 import { peopleOf } from "./people.ts";
 import {
   type Standing,
@@ -25,35 +25,51 @@ import {
   requireRank,
   takeHold,
 } from "./rights.ts";
+import { namesIn } from "./rooms.ts";
+
+type WhomToAdd = { readonly roomId: number; readonly userIds: readonly number[] };
 
 /** A moderator's to do. Resolves with all of them as they are now; who was a member already stays what they were. */
 export async function addToRoom(
-  deps: CommandDeps,
+  deps: AddingDeps,
   actor: Actor,
-  { roomId, userIds }: { readonly roomId: number; readonly userIds: readonly number[] },
+  { roomId, userIds }: WhomToAdd,
 ): Promise<readonly Member[]> {
-  const { db, eventlog, clock } = deps;
+  const others = new Set(userIds.filter((id) => !isActor(actor, id)));
+  return deps.adding(actor, others.size, async () => {
+    const { members, added } = await admitAll(deps, actor, { roomId, userIds });
+    return { value: members, added: added.filter(({ userId }) => others.has(userId)).length };
+  });
+}
+
+async function admitAll(
+  { db, eventlog, clock }: CommandDeps,
+  actor: Actor,
+  { roomId, userIds }: WhomToAdd,
+): Promise<{ readonly members: readonly Member[]; readonly added: readonly Membership[] }> {
   return db.transaction(async (tx) => {
-    const held = await takeHold(tx, actor, roomId);
-    requireGroup(held.room);
-    requireRank(held, ranks.moderator, "only a moderator or an owner adds members");
-    const people = await peopleOf(tx, userIds, "/user_ids");
-    const newcomers = [...people].map(([userId, username]) => ({
-      userId,
-      username,
-      role: "member" as const,
-    }));
-    const cause = { actor: actorName(actor), joinedAt: new Date(clock.now()) };
-    const { entries } = await admit(tx, held.room, newcomers, cause);
-    const members = await membersAmong(
-      tx,
-      newcomers.map(({ userId }) => ({ roomId, userId })),
-    );
-    await eventlog.appendIn(tx, entries);
-    return newcomers.flatMap(({ userId, username }) => {
-      const member = members.get(pairKey({ roomId, userId }));
-      return member === undefined ? [] : [toMember(member, username)];
+    const { room } = await takeHold(tx, actor, roomId, (standing) => {
+      requireGroup(standing.room);
+      requireRank(standing, ranks.moderator, "only a moderator or an owner adds members");
     });
+    const people = await peopleOf(tx, userIds, (i) => `/user_ids/${i}`);
+    const newcomers = [...people].map(([userId, place]): Newcomer => {
+      return { userId, role: "member", joinedBy: isActor(actor, userId) ? "self" : "others", place };
+    });
+    const cause = { actor: actorName(actor), joinedAt: new Date(clock.now()) };
+    const { members: added, entries } = await admit(tx, room, newcomers, cause);
+    const ids = [...people.keys()];
+    const memberships = await membersAmong(
+      tx,
+      ids.map((userId) => ({ roomId, userId })),
+    );
+    const names = await namesOf(tx, ids);
+    await eventlog.appendIn(tx, entries);
+    const members = ids.flatMap((userId) => {
+      const member = memberships.get(pairKey({ roomId, userId }));
+      return member === undefined ? [] : [toMember(member, namesIn(names, userId))];
+    });
+    return { members, added };
   });
 }
 
@@ -64,13 +80,13 @@ export async function removeFromRoom(deps: CommandDeps, actor: Actor, which: Whi
   const { db, eventlog } = deps;
   const { roomId, userId } = which;
   await db.transaction(async (tx) => {
-    const held = await takeHold(tx, actor, roomId);
-    requireGroup(held.room);
-    refuseGeneral(held.room, "this room is everybody's: nobody is removed from it");
-    requireRank(held, ranks.moderator, "only a moderator or an owner removes members");
-    if (held.mine?.userId === userId) {
-      throw new AppError("conflict", { detail: "nobody removes themselves: leave the room" });
-    }
+    const held = await takeHold(tx, actor, roomId, (standing) => {
+      requireGroup(standing.room);
+      refuseGeneral(standing.room, "this room is everybody's: nobody is removed from it");
+      requireRank(standing, ranks.moderator, "only a moderator or an owner removes members");
+      if (standing.mine?.userId === userId)
+        throw new AppError("conflict", { detail: "nobody removes themselves: leave the room" });
+    });
     const member = await requireMember(tx, which);
     requireAbove(held, member);
     if (member.role === "owner" && held.room.members > 1) await requireOtherOwner(tx, held.room);
@@ -95,14 +111,16 @@ export async function changeRole(
 ): Promise<Member> {
   const { db, eventlog } = deps;
   return db.transaction(async (tx) => {
-    const held = await takeHold(tx, actor, which.roomId);
-    requireGroup(held.room);
-    const stepsDown = held.mine?.userId === which.userId && rankOf(role) <= rankOf(held.mine.role);
-    if (!stepsDown) requireRank(held, ranks.owner, "only an owner changes roles");
+    const stepsDown = ({ mine }: Standing): boolean =>
+      mine?.userId === which.userId && rankOf(role) <= rankOf(mine.role);
+    const held = await takeHold(tx, actor, which.roomId, (standing) => {
+      requireGroup(standing.room);
+      if (!stepsDown(standing)) requireRank(standing, ranks.owner, "only an owner changes roles");
+    });
     const member = await requireMember(tx, which);
-    if (!stepsDown) requireAbove(held, member);
-    const username = (await usernamesOf(tx, [which.userId])).get(which.userId) ?? "";
-    const changed = toMember({ ...member, role }, username);
+    if (!stepsDown(held)) requireAbove(held, member);
+    const names = await namesOf(tx, [which.userId]);
+    const changed = toMember({ ...member, role }, namesIn(names, which.userId));
     if (member.role === role) return changed;
     if (member.role === "owner") await requireOtherOwner(tx, held.room);
     await setRole(tx, which, role);

@@ -11,6 +11,7 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Db } from "../../lib/db.ts";
 import { type Signals, createLocalSignals } from "../../gateway/signals.ts";
 import { createMetrics } from "../../observe/metrics.ts";
+import { type Adding, createAdding } from "./adding.ts";
 import { type Erasing, createErasing } from "./erase.ts";
 import { type SendMessage, createSend } from "./send.ts";
 
@@ -18,6 +19,7 @@ import { type SendMessage, createSend } from "./send.ts";
 export type Chat = Pick<Deps, "db" | "eventlog" | "clock" | "config" | "log" | "metrics" | "signals"> & {
   readonly send: SendMessage;
   readonly erasing: Erasing;
+  readonly adding: Adding;
   /** A person who was not there before. */
   readonly person: (username: string, scopes?: readonly Scope[]) => Promise<UserActor>;
   readonly say: (actor: UserActor, roomId: number, content: string) => Promise<Message>;
@@ -48,6 +50,7 @@ export async function openChat(overrides: { clock?: Clock; signals?: Signals } =
     ...deps,
     send,
     erasing: createErasing(deps),
+    adding: createAdding(deps.clock),
     person: (username, scopes = []) => addPerson(db, username, scopes),
     say: async (actor, room_id, content) =>
       (await send(actor, { room_id, client_msg_id: uuidv7(), content })).message,

@@ -92,7 +92,7 @@ test("who is no member is told so in a room that they may see, and in the room t
   ];
   const { answers, newcomers } = decideSends(sends, facts);
   assert.deepEqual(answers.map(codeOf), ["forbidden", "new", "new"]);
-  assert.deepEqual([...newcomers], [[2, "person-2"]]);
+  assert.deepEqual([...newcomers], [2]);
 });
 
 test("a repetition within the batch is the same message; another text, answer or room under its key is a mistake", () => {

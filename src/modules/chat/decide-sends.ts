@@ -42,7 +42,7 @@ export type Decision = {
   /** The sends that become messages, and those messages. */
   readonly fresh: readonly { readonly send: Send; readonly message: Message }[];
   /** Senders to whom the room that is everybody's is new. */
-  readonly newcomers: ReadonlyMap<number, string>;
+  readonly newcomers: ReadonlySet<number>;
   /** The last seq of each room that gets messages. */
   readonly lastSeqs: ReadonlyMap<number, number>;
 };
@@ -59,7 +59,7 @@ export function sendKey(senderId: number, clientMsgId: string): string {
 export function decideSends(sends: readonly Send[], facts: SendFacts): Decision {
   const known = new Map(facts.known);
   const lastSeqs = new Map<number, number>();
-  const newcomers = new Map<number, string>();
+  const newcomers = new Set<number>();
   const fresh: { send: Send; message: Message }[] = [];
   const answers = sends.map((send): Sent | AppError => {
     const refusal = refusalOf(send, facts);
@@ -71,7 +71,7 @@ export function decideSends(sends: readonly Send[], facts: SendFacts): Decision 
     const seq = (lastSeqs.get(send.roomId) ?? facts.rooms.get(send.roomId)?.lastSeq ?? 0) + 1;
     lastSeqs.set(send.roomId, seq);
     if (!facts.members.has(pairKey({ roomId: send.roomId, userId: send.sender.id })))
-      newcomers.set(send.sender.id, send.sender.username);
+      newcomers.add(send.sender.id);
     const message = newMessage(send, seq, facts.time);
     known.set(key, { message, fingerprint: send.fingerprint });
     fresh.push({ send, message });

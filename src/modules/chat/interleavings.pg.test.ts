@@ -165,16 +165,47 @@ async function attempt(scene: Scene, actor: UserActor, step: Step): Promise<void
 
 const refusals = new Set(["forbidden", "not_found", "conflict", "idempotency_mismatch"]);
 
+/** What somebody is told of their rooms fits together at every moment, whatever they and others do meanwhile. */
+async function look(scene: Scene, actor: UserActor): Promise<void> {
+  for (const roomId of scene.roomIds) {
+    try {
+      const { room, mine } = await showRoom(db, actor, roomId);
+      if (mine !== null) assert.deepEqual([mine.room, mine.unread >= 0], [room, true]);
+      const { items, last_seq, last_read_seq } = await listMessages(db, actor, { roomId });
+      assert.ok((last_read_seq ?? 0) <= last_seq, `${last_read_seq} of ${last_seq} are read`);
+      assert.equal(items.at(-1)?.seq ?? 0, last_seq);
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== "not_found") throw error;
+    }
+  }
+  for (const { room, unread, last_read_seq } of (await listMyRooms(chat, actor, {})).rooms) {
+    assert.equal(unread, room.last_seq - last_read_seq);
+    assert.ok(unread >= 0);
+  }
+}
+
+/** One step after the other, whatever the refusals. */
+async function follow(scene: Scene, actor: UserActor, script: readonly Step[]): Promise<void> {
+  for (const step of script) {
+    await attempt(scene, actor, step).catch((error: unknown) => {
+      if (!(error instanceof AppError) || !refusals.has(error.code)) throw error;
+    });
+  }
+}
+
 async function play(scene: Scene, scripts: readonly (readonly Step[])[]): Promise<void> {
   await Promise.all(
     scripts.map(async (script, i) => {
       const actor = scene.people[i];
       assert.ok(actor !== undefined);
-      for (const step of script) {
-        await attempt(scene, actor, step).catch((error: unknown) => {
-          if (!(error instanceof AppError) || !refusals.has(error.code)) throw error;
-        });
-      }
+      const playing = { now: true };
+      const keepLooking = async (): Promise<void> => {
+        while (playing.now) await look(scene, actor);
+      };
+      const following = follow(scene, actor, script).finally(() => {
+        playing.now = false;
+      });
+      await Promise.all([following, keepLooking()]);
     }),
   );
 }

@@ -1,16 +1,20 @@
 import { type Member, generalRoomId } from "../../../protocol/chat.ts";
 import { limits } from "../../../protocol/limits.ts";
-import { type Membership, type NewMember, addMembers } from "../../access/membership.ts";
+import { type Membership, type NewMember, addMembers, tooManyRooms } from "../../access/membership.ts";
+import { type Names, namesOf } from "../../access/people.ts";
 import type { NewEntry } from "../../eventlog/eventlog.ts";
 import type { Tx } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
 import { type Cause, roomEntry, userEntry } from "./entries.ts";
-import { type RoomState, toMyRooms } from "./rooms.ts";
+import { type RoomState, namesIn, toMyRooms } from "./rooms.ts";
 
-export type Added = { readonly members: readonly Membership[]; readonly entries: readonly NewEntry[] };
+export type Admitted = { readonly members: readonly Membership[]; readonly entries: readonly NewEntry[] };
 
 /** Somebody who is to be a member. */
-export type Newcomer = Pick<NewMember, "userId" | "role"> & { readonly username: string };
+export type Newcomer = Pick<NewMember, "userId" | "role" | "joinedBy"> & {
+  /** Where the request names them, if somebody else is to put them there. */
+  readonly place?: string | undefined;
+};
 
 /**
  * Makes people members of a room whose row is locked, and makes the entries that tell of it. What was written before
@@ -22,22 +26,22 @@ export async function admit(
   room: RoomState,
   newcomers: readonly Newcomer[],
   { joinedAt, actor }: Cause & { readonly joinedAt: Date },
-): Promise<Added> {
-  const unlimited = room.id === generalRoomId;
+): Promise<Admitted> {
   const members = await addMembers(
     tx,
-    newcomers.map(({ userId, role }) => ({ roomId: room.id, userId, role, lastReadSeq: room.lastSeq })),
-    { joinedAt, unlimited },
+    newcomers.map((newcomer) => ({ ...newcomer, roomId: room.id, lastReadSeq: room.lastSeq })),
+    joinedAt,
   );
   if (members.length === 0) return { members, entries: [] };
-  if (!unlimited && room.members + members.length > limits.roomMembers) {
-    throw new AppError("conflict", { detail: `a room has at most ${limits.roomMembers} members` });
-  }
+  if (room.id !== generalRoomId) await refuseTooMany(tx, room, newcomers, members);
   await countMembers(tx, room.id, members.length);
-  const names = new Map(newcomers.map(({ userId, username }) => [userId, username]));
+  const names = await namesOf(
+    tx,
+    members.map(({ userId }) => userId),
+  );
   const views = await toMyRooms(tx, members, new Map([[room.id, room]]));
   const entries = members.flatMap((membership, i) => {
-    const member = toMember(membership, names.get(membership.userId) ?? "");
+    const member = toMember(membership, namesIn(names, membership.userId));
     const view = views[i];
     return [
       roomEntry({ actor }, room.id, "member.added", { room_id: room.id, member }),
@@ -49,11 +53,42 @@ export async function admit(
   return { members, entries };
 }
 
+async function refuseTooMany(
+  tx: Tx,
+  room: RoomState,
+  newcomers: readonly Newcomer[],
+  added: readonly Membership[],
+): Promise<void> {
+  if (room.members + added.length > limits.roomMembers) {
+    throw new AppError("conflict", { detail: `a room has at most ${limits.roomMembers} members` });
+  }
+  const ids = new Set(added.map(({ userId }) => userId));
+  const full = await tooManyRooms(
+    tx,
+    newcomers.filter(({ userId }) => ids.has(userId)),
+  );
+  const who = newcomers.find(({ userId }) => userId === full);
+  if (who === undefined) return;
+  if (who.joinedBy === "self") {
+    throw new AppError("conflict", {
+      detail: `you are in ${limits.roomsPerUser} rooms by your own doing: leave one first`,
+    });
+  }
+  // How many rooms somebody is in is nobody else's business.
+  const { place } = who;
+  throw new AppError("conflict", {
+    detail: `person ${who.userId} cannot be added`,
+    ...(place === undefined
+      ? {}
+      : { fields: [{ pointer: place, code: "not_addable", detail: "cannot be added" }] }),
+  });
+}
+
 /** Keeps the room's number of members what `room_member` says. */
 export async function countMembers(tx: Tx, roomId: number, change: number): Promise<void> {
   await tx.query("update chat_room set members = members + $2 where id = $1", [roomId, change]);
 }
 
-export function toMember({ userId, role, joinedAt }: Membership, username: string): Member {
-  return { user_id: userId, username, role, joined_at: joinedAt.toISOString() };
+export function toMember({ userId, role, joinedAt }: Membership, { username, name }: Names): Member {
+  return { user_id: userId, username, name, role, joined_at: joinedAt.toISOString() };
 }

@@ -4,11 +4,12 @@ import { type Message, type TypingData, generalRoomId } from "../../../protocol/
 import { uuidv7 } from "../../../protocol/ids.ts";
 import { limits } from "../../../protocol/limits.ts";
 import { topics } from "../../../protocol/topics.ts";
+import { eventually } from "../../../test/harness.ts";
 import type { UserActor } from "../../access/actor.ts";
 import { parseData, redactedData, redactedType } from "../../eventlog/eventlog.ts";
 import { partitionOf } from "../../eventlog/murmur2.ts";
 import type { Signal } from "../../gateway/signals.ts";
-import { changeRole, removeFromRoom } from "./change-members.ts";
+import { addToRoom, changeRole, removeFromRoom } from "./change-members.ts";
 import { manager, openChat } from "./chat.fixture.ts";
 import { createRoom } from "./create-room.ts";
 import { deleteMessage } from "./delete-message.ts";
@@ -25,6 +26,9 @@ const { db, send, say, erasing } = chat;
 let people = 0;
 const someone = (): Promise<UserActor> => chat.person(`writer-${++people}`);
 const code = (expected: string) => ({ code: expected });
+
+/** Leaves the words in the log, whose notices of that would stand between other entries. */
+const unhurried: Erasing = { ...erasing, erase: () => Promise.resolve() };
 
 /** Of what settled: how many succeeded, and the codes of the others. */
 function outcomes(settled: readonly PromiseSettledResult<unknown>[]) {
@@ -256,6 +260,47 @@ test("nothing of somebody is in the log after the entry of their removal, howeve
   }
 });
 
+test("nothing of somebody who goes on writing is in the log after the entry of their removal", async () => {
+  for (let round = 0; round < 60; round++) {
+    const { roomId, owner, member } = await openRoom();
+    let said = 0;
+    const goOn = async (): Promise<void> => {
+      for (;;) {
+        await say(member, roomId, "still here");
+        said++;
+      }
+    };
+    const writing = [goOn(), goOn()].map((loop) => assert.rejects(loop, code("not_found")));
+    await eventually("some messages are there", () => said > round % 5);
+    await removeFromRoom(chat, owner, { roomId, userId: member.id });
+    await Promise.all(writing);
+    assert.deepEqual(await toldAfterRemoval(roomId), []);
+  }
+});
+
+test("nothing of somebody who deletes is in the log after the entry of their removal", async () => {
+  for (let round = 0; round < 40; round++) {
+    const { roomId, owner, member } = await openRoom();
+    const messages = await Promise.all(Array.from({ length: 8 }, () => say(member, roomId, "to be deleted")));
+    const deleting = messages.map(({ id: messageId }) =>
+      deleteMessage({ ...chat, erasing: unhurried }, member, { roomId, messageId }),
+    );
+    const settled = Promise.allSettled(deleting);
+    await removeFromRoom(chat, owner, { roomId, userId: member.id });
+    await settled;
+    assert.deepEqual(await toldAfterRemoval(roomId), []);
+  }
+  await erasing.eraseLeftOvers(AbortSignal.timeout(60_000));
+});
+
+/** Types of the entries of a room behind that of a removal. */
+async function toldAfterRemoval(roomId: number): Promise<readonly string[]> {
+  const types = (await chat.entries(topics.room(roomId))).map(({ type }) => type);
+  const removed = types.indexOf("member.removed");
+  assert.ok(removed >= 0);
+  return types.slice(removed + 1);
+}
+
 test("the room general takes everybody's messages, and makes them members first", async () => {
   const person = await someone();
   const [first, second] = await Promise.all([
@@ -392,8 +437,7 @@ test("words that could not be taken out of the log at once are taken out later",
   const { roomId, member } = await openRoom();
   const words = "not forgotten yet";
   const { id: messageId } = await say(member, roomId, words);
-  const failing: Erasing = { ...erasing, erase: () => Promise.resolve() };
-  const deleted = await deleteMessage({ ...chat, erasing: failing }, member, { roomId, messageId });
+  const deleted = await deleteMessage({ ...chat, erasing: unhurried }, member, { roomId, messageId });
   assert.equal(deleted.content, "");
   const inLog = async () =>
     (await chat.entries(topics.room(roomId))).some(({ data }) => data.includes(words));
@@ -423,6 +467,18 @@ test("unread is what is behind the read mark; the mark never moves back and neve
   assert.deepEqual([await unreadOf(owner, roomId), await unreadOf(member, roomId)], [1, 0]);
   const { rooms } = await listMyRooms(chat, owner, {});
   assert.equal(rooms.find(({ room }) => room.id === roomId)?.unread, 1);
+});
+
+test("who comes into a room has read what was there, whether they joined or were added", async () => {
+  const { roomId, owner } = await openRoom("public");
+  for (let i = 1; i <= 3; i++) await say(owner, roomId, `${i}`);
+  const [guest, added] = [await someone(), await someone()];
+  const joined = await joinRoom(chat, guest, roomId);
+  await addToRoom(chat, owner, { roomId, userIds: [added.id] });
+  assert.deepEqual([joined.last_read_seq, joined.unread], [3, 0]);
+  for (const person of [guest, added]) assert.equal(await unreadOf(person, roomId), 0);
+  await say(owner, roomId, "4");
+  for (const person of [guest, added]) assert.equal(await unreadOf(person, roomId), 1);
 });
 
 test("pages go before, after and around a message and to the first unread one, and lead on to each other", async () => {

@@ -1,4 +1,5 @@
 import type { Deps, Module } from "../../deps.ts";
+import { createAdding } from "./adding.ts";
 import { createErasing } from "./erase.ts";
 import { chatMethods } from "./methods.ts";
 import { createPlain } from "./plain.ts";
@@ -14,11 +15,12 @@ import { chatTopics } from "./topics.ts";
 export function createChat(deps: Deps): Module {
   const send = createSend(deps);
   const erasing = createErasing(deps);
+  const adding = createAdding(deps.clock);
   return {
     name: "chat",
     routes: [
-      ...roomRoutes(deps),
-      ...memberRoutes(deps),
+      ...roomRoutes({ ...deps, adding }),
+      ...memberRoutes({ ...deps, adding }),
       ...messageRoutes({ ...deps, send, erasing }),
       ...seedRoutes({ ...deps, send }),
     ],

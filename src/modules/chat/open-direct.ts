@@ -1,16 +1,16 @@
 import type { MyRoom } from "../../../protocol/chat.ts";
 import { type UserActor, actorName } from "../../access/actor.ts";
-import { membersAmong } from "../../access/membership.ts";
 import type { Queryable, Tx } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
-import type { CommandDeps } from "./create-room.ts";
+import type { AddingDeps, CommandDeps } from "./create-room.ts";
 import { roomEntry } from "./entries.ts";
-import { admit } from "./members.ts";
+import { type Newcomer, admit } from "./members.ts";
 import { peopleOf } from "./people.ts";
 import {
   type RoomRow,
   type RoomState,
   directKey,
+  findDirectFor,
   roomColumns,
   toMyRooms,
   toRoom,
@@ -20,12 +20,7 @@ import {
 export type OpenedDirect = { readonly myRoom: MyRoom; readonly created: boolean };
 
 /** The room of two people: made when the first of them asks for it, and the same one ever after. */
-export async function openDirect(
-  deps: CommandDeps,
-  actor: UserActor,
-  otherId: number,
-): Promise<OpenedDirect> {
-  const { db, eventlog, clock } = deps;
+export async function openDirect(deps: AddingDeps, actor: UserActor, otherId: number): Promise<OpenedDirect> {
   if (otherId === actor.id) {
     const detail = "must be somebody else";
     throw new AppError("invalid_body", {
@@ -33,31 +28,30 @@ export async function openDirect(
       fields: [{ pointer: "/user_id", code: "self", detail }],
     });
   }
-  const key = directKey(actor.id, otherId);
-  const existing = await findDirect(db, key);
-  if (existing !== undefined) return { myRoom: await viewOf(db, existing, actor.id), created: false };
+  const existing = await viewOf(deps.db, actor, otherId);
+  if (existing !== undefined) return { myRoom: existing, created: false };
+  return deps.adding(actor, 1, async () => {
+    const value = await makeDirect(deps, actor, otherId);
+    return { value, added: value.created ? 1 : 0 };
+  });
+}
 
+async function makeDirect(
+  { db, eventlog, clock }: CommandDeps,
+  actor: UserActor,
+  otherId: number,
+): Promise<OpenedDirect> {
   return db.transaction(async (tx) => {
-    const people = await peopleOf(tx, [otherId], "/user_id");
+    await peopleOf(tx, [otherId], () => "/user_id");
     const cause = { actor: actorName(actor), joinedAt: new Date(clock.now()) };
+    const key = directKey(actor.id, otherId);
     const room = await insertDirect(tx, key, { createdBy: actor.id, createdAt: cause.joinedAt });
-    if (room === undefined) {
-      // Somebody was faster: theirs is committed, or the insertion would have waited for it.
-      const theirs = await findDirect(tx, key);
-      if (theirs === undefined) throw new Error("a direct room is neither new nor there");
-      return { myRoom: await viewOf(tx, theirs, actor.id), created: false };
-    }
-    const { entries } = await admit(
-      tx,
-      room,
-      [[actor.id, actor.username] as const, ...people].map(([userId, username]) => ({
-        userId,
-        username,
-        role: "member",
-      })),
-      cause,
-    );
-    const myRoom = await viewOf(tx, room, actor.id);
+    const { entries } =
+      room === undefined ? { entries: [] } : await admit(tx, room, pairOf(actor.id, otherId), cause);
+    // Without a room somebody was faster: theirs is committed, or the insertion would have waited for it.
+    const myRoom = await viewOf(tx, actor, otherId);
+    if (myRoom === undefined) throw new Error("a direct room is neither new nor there");
+    if (room === undefined) return { myRoom, created: false };
     await eventlog.appendIn(tx, [
       roomEntry(cause, room.id, "room.changed", { room: toRoom(room) }),
       ...entries,
@@ -66,11 +60,12 @@ export async function openDirect(
   });
 }
 
-async function findDirect(db: Queryable, key: string): Promise<RoomState | undefined> {
-  const { rows } = await db.query<RoomRow>(`select ${roomColumns} from chat_room where direct_key = $1`, [
-    key,
-  ]);
-  return rows[0] === undefined ? undefined : toRoomState(rows[0]);
+/** The room counts for who opens it: the other one cannot help it. */
+function pairOf(openerId: number, otherId: number): readonly Newcomer[] {
+  return [
+    { userId: openerId, role: "member", joinedBy: "self" },
+    { userId: otherId, role: "member", joinedBy: "peer" },
+  ];
 }
 
 async function insertDirect(
@@ -86,9 +81,11 @@ async function insertDirect(
   return rows[0] === undefined ? undefined : toRoomState(rows[0]);
 }
 
-async function viewOf(db: Queryable, room: RoomState, userId: number): Promise<MyRoom> {
-  const members = await membersAmong(db, [{ roomId: room.id, userId }]);
-  const [view] = await toMyRooms(db, [...members.values()], new Map([[room.id, room]]));
+/** The direct room as the actor sees it; undefined when there is none yet. */
+async function viewOf(db: Queryable, actor: UserActor, otherId: number): Promise<MyRoom | undefined> {
+  const { room, mine } = await findDirectFor(db, directKey(actor.id, otherId), actor.id);
+  if (room === undefined) return undefined;
+  const [view] = mine === undefined ? [] : await toMyRooms(db, [mine], new Map([[room.id, room]]));
   if (view === undefined) throw new Error("who a direct room is of is not a member of it");
   return view;
 }

@@ -8,14 +8,14 @@ import {
 } from "../../../protocol/chat.ts";
 import { limits } from "../../../protocol/limits.ts";
 import type { Actor, UserActor } from "../../access/actor.ts";
-import { membersOfRoom, roomsOfUser } from "../../access/membership.ts";
+import { membersOfRoom } from "../../access/membership.ts";
 import { decodeCursor, encodeCursor } from "../../lib/cursor.ts";
 import type { Db } from "../../lib/db.ts";
 import type { CommandDeps } from "./create-room.ts";
 import { joinRoom } from "./join-room.ts";
 import { toMember } from "./members.ts";
 import { lookAt } from "./rights.ts";
-import { type RoomRow, findRooms, roomColumns, toMyRooms, toRoom, toRoomState } from "./rooms.ts";
+import { type RoomRow, findRoomsOf, roomColumns, toMyRooms, toRoom, toRoomState } from "./rooms.ts";
 
 /** Where a list by id goes on, and how to make the cursor of its next page. */
 function pageOf(list: string, { cursor, limit = limits.pageRowsDefault }: ChatPageQuery) {
@@ -41,18 +41,19 @@ export async function listMyRooms(
 ): Promise<MyRoomsPage> {
   const { db } = deps;
   const { after, limit, cut } = pageOf(`my rooms ${actor.id}`, query);
-  let memberships = await roomsOfUser(db, actor.id, { after, limit: limit + 1 });
+  let found = await findRoomsOf(db, actor.id, { after, limit: limit + 1 });
   // Its id is the lowest of all, so it comes first.
-  if (after === 0 && memberships[0]?.roomId !== generalRoomId) {
+  if (after === 0 && found[0]?.room.id !== generalRoomId) {
     await joinRoom(deps, actor, generalRoomId);
-    memberships = await roomsOfUser(db, actor.id, { after, limit: limit + 1 });
+    found = await findRoomsOf(db, actor.id, { after, limit: limit + 1 });
   }
-  const { page, next } = cut(memberships, ({ roomId }) => roomId);
-  const rooms = await findRooms(
+  const { page, next } = cut(found, ({ room }) => room.id);
+  const views = await toMyRooms(
     db,
-    page.map(({ roomId }) => roomId),
+    page.map(({ mine }) => mine),
+    new Map(page.map(({ room }) => [room.id, room])),
   );
-  return { rooms: [...(await toMyRooms(db, page, rooms))], next_cursor: next };
+  return { rooms: [...views], next_cursor: next };
 }
 
 /** Public rooms by id: those that anybody may read and join. */
@@ -84,5 +85,5 @@ export async function listMembers(
     await membersOfRoom(db, roomId, { after, limit: limit + 1 }),
     ({ userId }) => userId,
   );
-  return { members: page.map((member) => toMember(member, member.username)), next_cursor: next };
+  return { members: page.map((member) => toMember(member, member)), next_cursor: next };
 }

@@ -13,10 +13,11 @@ export async function renameRoom(
 ): Promise<Room> {
   const name = wanted.trim();
   return db.transaction(async (tx) => {
-    const held = await takeHold(tx, actor, roomId);
-    requireGroup(held.room);
-    requireRank(held, ranks.owner, "only an owner renames the room");
-    refuseGeneral(held.room, "this room keeps its name: clients of the plain form know it by that");
+    const held = await takeHold(tx, actor, roomId, (standing) => {
+      requireGroup(standing.room);
+      requireRank(standing, ranks.owner, "only an owner renames the room");
+      refuseGeneral(standing.room, "this room keeps its name: clients of the plain form know it by that");
+    });
     const room = toRoom({ ...held.room, name });
     if (held.room.name === name) return room;
     await tx.query("update chat_room set name = $2 where id = $1", [roomId, name]);

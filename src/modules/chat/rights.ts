@@ -1,9 +1,9 @@
 import { type RoomRole, generalRoomId } from "../../../protocol/chat.ts";
 import { type Actor, hasScope } from "../../access/actor.ts";
-import { type Membership, findMember, ownersOfRoom } from "../../access/membership.ts";
+import { type Membership, ownersOfRoom } from "../../access/membership.ts";
 import type { Queryable, Tx } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
-import { type RoomState, findRooms, lockRooms } from "./rooms.ts";
+import { type RoomAndMine, type RoomState, findRoomFor, lockRooms } from "./rooms.ts";
 
 /** How much somebody may do in a room: each rank may do what the ranks below it may. */
 export const ranks = { stranger: 0, member: 1, moderator: 2, owner: 3, manager: 4 } as const;
@@ -21,12 +21,7 @@ export function rankOf(role: RoomRole | undefined): number {
 }
 
 /** What the actor is to the room. Throws `not_found` for a room that they may not see: that it is there is part of it. */
-export function standing(
-  actor: Actor,
-  roomId: number,
-  found: { readonly room: RoomState | undefined; readonly mine: Membership | undefined },
-): Standing {
-  const { room, mine } = found;
+export function standing(actor: Actor, roomId: number, { room, mine }: RoomAndMine): Standing {
   const manages = hasScope(actor, "chat:manage");
   const open = room?.kind === "public" && actor.kind === "user";
   if (room === undefined || !(open || manages || mine !== undefined)) throw noSuchRoom(roomId);
@@ -37,20 +32,28 @@ export function noSuchRoom(roomId: number): AppError {
   return new AppError("not_found", { detail: `there is no room ${roomId} that you may see` });
 }
 
-/** For reading. */
+/** For reading: the room and the membership are of the same moment. */
 export async function lookAt(db: Queryable, actor: Actor, roomId: number): Promise<Standing> {
-  const room = (await findRooms(db, [roomId])).get(roomId);
-  return standing(actor, roomId, { room, mine: await membershipOf(db, actor, roomId) });
+  const userId = actor.kind === "user" ? actor.id : undefined;
+  return standing(actor, roomId, await findRoomFor(db, { roomId, userId }));
 }
 
-/** For changing the room or its members: from here on nobody else does. */
-export async function takeHold(tx: Tx, actor: Actor, roomId: number): Promise<Standing> {
-  const room = (await lockRooms(tx, [roomId])).get(roomId);
-  return standing(actor, roomId, { room, mine: await membershipOf(tx, actor, roomId) });
-}
-
-async function membershipOf(db: Queryable, actor: Actor, roomId: number): Promise<Membership | undefined> {
-  return actor.kind === "user" ? findMember(db, { roomId, userId: actor.id }) : undefined;
+/**
+ * For changing the room or its members: from here on nobody else does. `refuse` throws for those who may not. It is asked
+ * before the lock, since the room's messages wait for that one and nobody lengthens their queue who may not do a thing,
+ * and again under it, where what it is told stays true.
+ */
+export async function takeHold(
+  tx: Tx,
+  actor: Actor,
+  roomId: number,
+  refuse: (standing: Standing) => void,
+): Promise<Standing> {
+  refuse(await lookAt(tx, actor, roomId));
+  await lockRooms(tx, [roomId]);
+  const held = await lookAt(tx, actor, roomId);
+  refuse(held);
+  return held;
 }
 
 /** Throws `forbidden` unless they are at least this, as the sentence says. */

@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type NewRoom, generalRoomId, generalRoomName } from "../../../protocol/chat.ts";
+import {
+  type MemberEntryData,
+  type NewRoom,
+  generalRoomId,
+  generalRoomName,
+} from "../../../protocol/chat.ts";
 import { limits } from "../../../protocol/limits.ts";
 import { topics } from "../../../protocol/topics.ts";
 import type { UserActor } from "../../access/actor.ts";
 import { parseData } from "../../eventlog/eventlog.ts";
+import type { AppError } from "../../lib/errors.ts";
+import { addingRate } from "./adding.ts";
 import { addToRoom, changeRole, removeFromRoom } from "./change-members.ts";
 import { manager, openChat } from "./chat.fixture.ts";
 import { createRoom } from "./create-room.ts";
@@ -67,19 +74,21 @@ test("who makes a room owns it, those who are named are members, and each of the
 });
 
 test("a room with somebody whom there is not is not made, and the answer names the place", async () => {
-  const owner = await someone();
+  const { owner, roomId } = await openRoom();
   const gone = await someone();
   await db.query("update account_user set disabled_at = now() where id = $1", [gone.id]);
   for (const id of [999_999_999, gone.id]) {
-    const wish: NewRoom = { kind: "public", name: "of nobody", member_ids: [(await someone()).id, id] };
-    await assert.rejects(
-      createRoom(chat, owner, wish),
-      (error: { code: string; details: { fields: { pointer: string }[] } }) => {
-        assert.equal(error.code, "not_found");
-        assert.equal(error.details.fields[0]?.pointer, "/member_ids/1");
-        return true;
-      },
-    );
+    const ids = [owner.id, (await someone()).id, id];
+    const unknown = (pointer: string) => (error: AppError) => {
+      assert.equal(error.code, "not_found");
+      assert.equal(error.details.fields?.[0]?.pointer, pointer);
+      return true;
+    };
+    const wish: NewRoom = { kind: "public", name: "of nobody", member_ids: ids };
+    await assert.rejects(createRoom(chat, owner, wish), unknown("/member_ids/2"));
+    await assert.rejects(addToRoom(chat, owner, { roomId, userIds: ids }), unknown("/user_ids/2"));
+    await assert.rejects(addToRoom(chat, owner, { roomId, userIds: [id] }), unknown("/user_ids/0"));
+    await assert.rejects(openDirect(chat, owner, id), unknown("/user_id"));
   }
   const { rowCount } = await db.query("select from chat_room where name = 'of nobody'");
   assert.equal(rowCount, 0);
@@ -107,8 +116,8 @@ test("two people have one direct room, whoever asks, however many ask at once", 
   assert.equal(new Set(opened.map(({ myRoom }) => myRoom.room.id)).size, 1);
   assert.equal(opened.filter(({ created }) => created).length, 1);
   const [first, second] = opened;
-  assert.deepEqual(first?.myRoom.peer, { user_id: b.id, username: b.username });
-  assert.deepEqual(second?.myRoom.peer, { user_id: a.id, username: a.username });
+  assert.deepEqual(first?.myRoom.peer, { user_id: b.id, username: b.username, name: b.username });
+  assert.deepEqual(second?.myRoom.peer, { user_id: a.id, username: a.username, name: a.username });
   const roomId = first?.myRoom.room.id ?? 0;
   assert.deepEqual(await heard(topics.room(roomId)), ["room.changed", "member.added", "member.added"]);
   const { rows } = await db.query<{ members: number }>("select members from chat_room where id = $1", [
@@ -320,20 +329,142 @@ test("a room takes as many members as the bound says, and not one more", async (
   await joinRoom(chat, late, generalRoomId);
 });
 
-test("a person is in as many rooms as the bound says, and not in one more, also when two join at once", async () => {
-  const person = await someone();
+/** Makes somebody a member of so many rooms more, as if they had come there so. */
+async function crowd(person: UserActor, rooms: number, joinedBy: "self" | "others" | "peer"): Promise<void> {
   await db.query(
     `with made as (insert into chat_room (kind, name) select 'public', 'crowd' from generate_series(1, $2::int) returning id)
-     insert into room_member (room_id, user_id, role, joined_at, last_read_seq) select id, $1, 'member', now(), 0 from made`,
-    [person.id, limits.roomsPerUser - 1],
+     insert into room_member (room_id, user_id, role, joined_at, last_read_seq, joined_by)
+     select id, $1, 'member', now(), 0, $3 from made`,
+    [person.id, rooms, joinedBy],
   );
+}
+
+test("a person makes and joins as many rooms as the bound says, and not one more, also when two at once", async () => {
+  const person = await someone();
+  await crowd(person, limits.roomsPerUser - 1, "self");
   const [first, second] = [await openRoom("public"), await openRoom("public")];
   const joined = await Promise.allSettled([
     joinRoom(chat, person, first.roomId),
     joinRoom(chat, person, second.roomId),
   ]);
   assert.deepEqual(joined.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
-  await assert.rejects(createRoom(chat, person, { kind: "private", name: "one more" }), code("conflict"));
-  await assert.rejects(openDirect(chat, first.owner, person.id), code("conflict"));
+  const own = { code: "conflict", message: /^you are in 1000 rooms by your own doing/ };
+  await assert.rejects(createRoom(chat, person, { kind: "private", name: "one more" }), own);
+  await assert.rejects(openDirect(chat, person, first.owner.id), own);
   await joinRoom(chat, person, generalRoomId);
+  await openDirect(chat, first.owner, person.id);
+  const third = await openRoom();
+  await addToRoom(chat, third.owner, { roomId: third.roomId, userIds: [person.id] });
+});
+
+test("others put a person into as many rooms as the bound says, and not into one more, also when two at once", async () => {
+  const person = await someone();
+  await crowd(person, limits.roomsByOthers - 1, "others");
+  const [first, second] = [await openRoom(), await openRoom()];
+  const adding = [first, second].map(({ roomId, owner, other }) =>
+    addToRoom(chat, owner, { roomId, userIds: [other.id, person.id] }),
+  );
+  const added = await Promise.allSettled(adding);
+  assert.deepEqual(added.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  const third = await openRoom();
+  const refused = (pointer: string) => (error: AppError) => {
+    assert.deepEqual([error.code, error.message], ["conflict", `person ${person.id} cannot be added`]);
+    const [field] = error.details.fields ?? [];
+    assert.deepEqual(field, { pointer, code: "not_addable", detail: "cannot be added" });
+    return true;
+  };
+  const wish = { roomId: third.roomId, userIds: [third.other.id, person.id] };
+  for (const actor of [third.owner, manager])
+    await assert.rejects(addToRoom(chat, actor, wish), refused("/user_ids/1"));
+  const trap: NewRoom = { kind: "private", name: "trap", member_ids: [third.owner.id, person.id] };
+  await assert.rejects(createRoom(chat, third.owner, trap), refused("/member_ids/1"));
+  assert.equal((await openDirect(chat, third.owner, person.id)).created, true);
+  await createRoom(chat, person, { kind: "private", name: "mine" });
+});
+
+test("a direct room counts for who opens it alone, and is never refused because of the other one", async () => {
+  const [person, friend, last] = [await someone(), await someone(), await someone()];
+  await crowd(person, limits.roomsPerUser - 1, "self");
+  await crowd(person, limits.roomsByOthers, "others");
+  await openDirect(chat, friend, person.id);
+  await openDirect(chat, person, last.id);
+  await assert.rejects(openDirect(chat, person, (await someone()).id), code("conflict"));
+  assert.equal((await openDirect(chat, person, friend.id)).created, false);
+});
+
+test("who puts more people into rooms than their rate allows is told when to go on; it costs nothing to look again", async () => {
+  const own = await openChat({ clock: { now: () => Date.parse("2026-01-01T00:00:00Z") } });
+  const owner = await own.person("collector");
+  const { rows } = await own.db.query<{ id: number }>(
+    "insert into account_user (username, name) select 'p' || i, 'P' from generate_series(1, $1::int) i returning id",
+    [addingRate.burst],
+  );
+  const ids = rows.map(({ id }) => id);
+  const [peer = 0, ...others] = ids;
+  const { id: roomId } = await createRoom(own, owner, {
+    kind: "private",
+    name: "collection",
+    member_ids: [owner.id, ...others.slice(0, 99)],
+  });
+  const add = (userIds: readonly number[]) => addToRoom(own, owner, { roomId, userIds });
+  await add(others.slice(99, 198));
+  const [known = 0, last = 0] = others.slice(-2);
+  assert.equal((await add([known, last])).length, 2, "only one of them is new");
+  await openDirect(own, owner, peer);
+  assert.equal((await openDirect(own, owner, peer)).created, false);
+  const late = await own.person("late");
+  const limited = (error: AppError) => {
+    assert.deepEqual([error.code, error.details.retryAfterS], ["rate_limited", 18]);
+    return true;
+  };
+  await assert.rejects(add([late.id]), limited);
+  await assert.rejects(openDirect(own, owner, late.id), limited);
+  const trap: NewRoom = { kind: "public", name: "one more", member_ids: [late.id] };
+  await assert.rejects(createRoom(own, owner, trap), limited);
+  await createRoom(own, owner, { ...trap, member_ids: [owner.id] });
+  await addToRoom(own, manager, { roomId, userIds: [late.id] });
+});
+
+test("members, and the other one of a direct room, come with the names that they chose", async () => {
+  const [owner, masha] = [await someone(), await someone()];
+  const name = "Маша Иванова";
+  await db.query("update account_user set name = $2 where id = $1", [masha.id, name]);
+  const { id: roomId } = await createRoom(chat, owner, { kind: "public", name: "names" });
+  const [added] = await addToRoom(chat, owner, { roomId, userIds: [masha.id] });
+  const changed = await changeRole(chat, owner, { roomId, userId: masha.id, role: "moderator" });
+  const { members } = await listMembers(db, masha, { roomId });
+  const direct = await openDirect(chat, owner, masha.id);
+  const told = (await chat.entries(topics.room(roomId)))
+    .filter(({ type }) => type === "member.added" || type === "member.changed")
+    .map((entry) => parseData<MemberEntryData>(entry).member);
+  assert.deepEqual(members, [told[0], changed]);
+  assert.deepEqual(told.slice(1), [added, changed]);
+  for (const named of [added, changed, direct.myRoom.peer])
+    assert.deepEqual([named?.username, named?.name], [masha.username, name]);
+  const mine = (await listMyRooms(chat, owner, {})).rooms.find(({ room }) => room.kind === "direct");
+  assert.deepEqual(mine?.peer, direct.myRoom.peer);
+});
+
+test("who joins a public room that everybody has left owns it, and who comes next does not", async () => {
+  const [owner, next, late] = [await someone(), await someone(), await someone()];
+  const { id: roomId } = await createRoom(chat, owner, { kind: "public", name: "left" });
+  await leaveRoom(chat, owner, roomId);
+  const [first, second] = await Promise.all([joinRoom(chat, next, roomId), joinRoom(chat, late, roomId)]);
+  assert.deepEqual([first?.role, second?.role].sort(), ["member", "owner"]);
+  const now = first?.role === "owner" ? next : late;
+  assert.equal((await renameRoom(chat, now, { roomId, name: "found" })).name, "found");
+  await leaveRoom(chat, now === next ? late : next, roomId);
+  await leaveRoom(chat, now, roomId);
+  assert.equal((await joinRoom(chat, owner, roomId)).role, "owner");
+});
+
+test("who joins a program's public room first is no owner of it", async () => {
+  const { id: roomId } = await createRoom(chat, manager, { kind: "public", name: "news" });
+  assert.equal((await joinRoom(chat, await someone(), roomId)).role, "member");
+});
+
+test("nobody owns the room general, the first one in it either", async () => {
+  const own = await openChat();
+  const first = await own.person("first");
+  assert.equal((await joinRoom(own, first, generalRoomId)).role, "member");
 });

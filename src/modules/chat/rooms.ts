@@ -1,6 +1,6 @@
 import type { MyRoom, Room, RoomKind } from "../../../protocol/chat.ts";
-import type { Membership } from "../../access/membership.ts";
-import { usernamesOf } from "../../access/people.ts";
+import { type MemberRow, type Membership, memberColumns, toMembership } from "../../access/membership.ts";
+import { type Names, namesOf } from "../../access/people.ts";
 import type { Queryable, Tx } from "../../lib/db.ts";
 
 /** A row of `chat_room`. */
@@ -67,8 +67,61 @@ export async function findRooms(
   return new Map(rows.map((row) => [row.id, toRoomState(row)]));
 }
 
+/** A room, and what somebody is to it: both as they were at the same moment, so that they fit each other. */
+export type RoomAndMine = { readonly room: RoomState | undefined; readonly mine: Membership | undefined };
+
+type RoomAndMineRow = RoomRow & { readonly [K in keyof MemberRow]: MemberRow[K] | null };
+
+const roomAndMine = `select ${roomColumns}, ${memberColumns}
+  from chat_room r left join room_member m on m.room_id = r.id and m.user_id = $2`;
+
+/** A room, and what this person is to it; nobody in particular is no member anywhere. */
+export async function findRoomFor(
+  db: Queryable,
+  { roomId, userId }: { readonly roomId: number; readonly userId: number | undefined },
+): Promise<RoomAndMine> {
+  const { rows } = await db.query<RoomAndMineRow>(
+    `${roomAndMine} where r.id = $1`,
+    [roomId, userId ?? null],
+    { name: "chat_find_room_for" },
+  );
+  return toRoomAndMine(rows[0]);
+}
+
+/** The direct room of this key. */
+export async function findDirectFor(db: Queryable, key: string, userId: number): Promise<RoomAndMine> {
+  const { rows } = await db.query<RoomAndMineRow>(`${roomAndMine} where r.direct_key = $1`, [key, userId], {
+    name: "chat_find_direct_for",
+  });
+  return toRoomAndMine(rows[0]);
+}
+
+/** Rooms of a person by id, those that come after one. */
+export async function findRoomsOf(
+  db: Queryable,
+  userId: number,
+  page: { readonly after: number; readonly limit: number },
+): Promise<readonly { readonly room: RoomState; readonly mine: Membership }[]> {
+  const { rows } = await db.query<RoomRow & MemberRow>(
+    `select ${roomColumns}, ${memberColumns}
+       from (select * from room_member where user_id = $1 and room_id > $2 order by room_id limit $3) m
+       join chat_room r on r.id = m.room_id order by m.room_id`,
+    [userId, page.after, page.limit],
+  );
+  return rows.map((row) => ({ room: toRoomState(row), mine: toMembership(row) }));
+}
+
+function toRoomAndMine(row: RoomAndMineRow | undefined): RoomAndMine {
+  if (row === undefined) return { room: undefined, mine: undefined };
+  return { room: toRoomState(row), mine: isMember(row) ? toMembership(row) : undefined };
+}
+
+function isMember(row: RoomAndMineRow): row is RoomRow & MemberRow {
+  return row.user_id !== null;
+}
+
 /**
- * The same, locked until the transaction ends, in the order of their ids so that nobody waits in a circle. Every change
+ * The rooms of these ids, locked until the transaction ends, in the order of their ids so that nobody waits in a circle. Every change
  * of a room, of its members and of its sequence of messages holds this lock. What was read before it may be outdated.
  */
 export async function lockRooms(tx: Tx, ids: readonly number[]): Promise<ReadonlyMap<number, RoomState>> {
@@ -88,7 +141,7 @@ export async function toMyRooms(
 ): Promise<readonly MyRoom[]> {
   const peerOf = ({ userId, roomId }: Membership): number | undefined =>
     rooms.get(roomId)?.pair?.find((id) => id !== userId);
-  const names = await usernamesOf(
+  const names = await namesOf(
     db,
     memberships.map(peerOf).filter((id) => id !== undefined),
   );
@@ -96,15 +149,22 @@ export async function toMyRooms(
     const room = rooms.get(membership.roomId);
     if (room === undefined) return [];
     const peer = peerOf(membership);
-    return [toMyRoom(membership, room, peer === undefined ? undefined : [peer, names.get(peer) ?? ""])];
+    return [toMyRoom(membership, room, peer === undefined ? undefined : [peer, namesIn(names, peer)])];
   });
 }
 
-/** One of them; `peer` is the id and the name of the other one of a direct room. */
+/** The names of somebody who is a member: there is nobody without. */
+export function namesIn(names: ReadonlyMap<number, Names>, userId: number): Names {
+  const found = names.get(userId);
+  if (found === undefined) throw new Error(`person ${userId} is a member and has no name`);
+  return found;
+}
+
+/** One of them; `peer` is the id and the names of the other one of a direct room. */
 export function toMyRoom(
   { role, lastReadSeq, joinedAt }: Membership,
   room: RoomState,
-  peer: readonly [number, string] | undefined,
+  peer: readonly [number, Names] | undefined,
 ): MyRoom {
   return {
     room: toRoom(room),
@@ -112,6 +172,6 @@ export function toMyRoom(
     last_read_seq: lastReadSeq,
     unread: room.lastSeq - lastReadSeq,
     joined_at: joinedAt.toISOString(),
-    peer: peer === undefined ? null : { user_id: peer[0], username: peer[1] },
+    peer: peer === undefined ? null : { user_id: peer[0], ...peer[1] },
   };
 }

@@ -17,7 +17,10 @@ import { listMessages, showMessage } from "./queries-messages.ts";
 import { type RouteDeps, actorOf, forManagers, forPeople, roomIdOf } from "./routes.ts";
 import type { SendMessage } from "./send.ts";
 
-export type MessageRouteDeps = RouteDeps & { readonly send: SendMessage; readonly erasing: Erasing };
+export type MessageRouteDeps = Omit<RouteDeps, "adding"> & {
+  readonly send: SendMessage;
+  readonly erasing: Erasing;
+};
 
 const path = "/api/v1/rooms/:room_id/messages";
 const onePath = `${path}/:message_id`;

@@ -10,7 +10,10 @@ import type { SendMessage } from "./send.ts";
 const path = "/api/v1/messages";
 
 /** The seed's two routes. They speak of the room that is everybody's. */
-export function seedRoutes({ db, send }: RouteDeps & { readonly send: SendMessage }): readonly Route[] {
+export function seedRoutes({
+  db,
+  send,
+}: Pick<RouteDeps, "db"> & { readonly send: SendMessage }): readonly Route[] {
   return [
     {
       ...forManagers,

@@ -15,14 +15,14 @@ import {
 } from "../../../protocol/chat.ts";
 import { type Actor, personOf } from "../../access/actor.ts";
 import type { Deps, Route, RouteRequest } from "../../deps.ts";
-import { type CommandDeps, createRoom } from "./create-room.ts";
+import { type AddingDeps, createRoom } from "./create-room.ts";
 import { joinRoom, leaveRoom } from "./join-room.ts";
 import { markRead } from "./mark-read.ts";
 import { openDirect } from "./open-direct.ts";
 import { listMyRooms, listPublicRooms, showRoom } from "./queries.ts";
 import { renameRoom } from "./rename-room.ts";
 
-export type RouteDeps = CommandDeps & Pick<Deps, "log">;
+export type RouteDeps = AddingDeps & Pick<Deps, "log">;
 
 /** For people. */
 export const forPeople = { scope: "person", tag: "chat" } as const;

@@ -94,9 +94,10 @@ async function admitNewcomers(
   if (newcomers.size === 0 || general === undefined) return [];
   const actors = new Map(fresh.map(({ send }) => [send.sender.id, send.actor]));
   const entries = [];
-  for (const [userId, username] of newcomers) {
+  for (const userId of newcomers) {
     const cause = { actor: actors.get(userId) ?? "system", joinedAt: time };
-    entries.push(...(await admit(tx, general, [{ userId, username, role: "member" }], cause)).entries);
+    const newcomer = { userId, role: "member", joinedBy: "self" } as const;
+    entries.push(...(await admit(tx, general, [newcomer], cause)).entries);
   }
   return entries;
 }

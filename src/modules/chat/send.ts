@@ -18,10 +18,10 @@ import { saveSends } from "./save-sends.ts";
  */
 const writers = 2;
 export const batchSendsMax = 500;
-const batchBytesMax = 1_048_576;
+export const batchBytesMax = 1_048_576;
 /** Messages that may wait for their transaction, those on their way included. */
 export const queueSendsMax = 10_000;
-const queueBytesMax = 64 * 1_048_576;
+export const queueBytesMax = 64 * 1_048_576;
 /** What a message counts for beside its text, bytes. */
 const sendOverheadBytes = 256;
 
@@ -57,8 +57,13 @@ export function createSend(deps: SendDeps): SendMessage {
   return (actor, params) => {
     const send = toSend(actor, params);
     const lane = partitionOf(topics.room(send.roomId), eventlog.partitions) % writers;
-    return batcher.add(send, { lane, bytes: send.content.length * 3 + sendOverheadBytes });
+    return batcher.add(send, { lane, bytes: sendBytesOf(send.content) });
   };
+}
+
+/** What a message counts for, bytes: never less than its text takes as UTF-8. */
+export function sendBytesOf(content: string): number {
+  return content.length * 3 + sendOverheadBytes;
 }
 
 function toSend(actor: UserActor, { room_id, client_msg_id, content, reply_to }: SendParams): Send {

@@ -1,11 +1,11 @@
 import { type MemberRemovedData, TypingData, roomEntries, userRoomEntries } from "../../../protocol/chat.ts";
 import { requireThemselves } from "../../access/actor.ts";
-import { type Membership, type Pair, membersAmong, pairKey } from "../../access/membership.ts";
+import { type Pair, membersAmong, pairKey } from "../../access/membership.ts";
 import type { Deps, TopicKind } from "../../deps.ts";
 import type { Db } from "../../lib/db.ts";
 import { Batcher } from "./batcher.ts";
 import { noSuchRoom, standing } from "./rights.ts";
-import { type RoomState, findRooms } from "./rooms.ts";
+import { type RoomAndMine, findRooms } from "./rooms.ts";
 
 /** Questions that are asked with one statement, and that may wait for theirs. */
 const batchLooksMax = 1_000;
@@ -15,14 +15,13 @@ const timeoutMs = 10_000;
 const spacingMs = 5;
 
 type Look = { readonly roomId: number; readonly userId: number | undefined };
-type Found = { readonly room: RoomState | undefined; readonly mine: Membership | undefined };
 
 /**
  * Looks at rooms for whoever wants to hear them. Thousands come back at once after a restart, so questions that come
  * while one is under way are asked together. Nothing is remembered: every answer was read after its question.
  */
-function createLooks(db: Db): (look: Look) => Promise<Found> {
-  const batcher = new Batcher<Look, Found>({
+function createLooks(db: Db): (look: Look) => Promise<RoomAndMine> {
+  const batcher = new Batcher<Look, RoomAndMine>({
     lanes: 1,
     batchItemsMax: batchLooksMax,
     batchBytesMax: Number.MAX_SAFE_INTEGER,
