@@ -120,7 +120,11 @@ async function compareLowRate(scene: Scene): Promise<readonly Figure[]> {
     { name: `ws loop at ${lowRate}/s`, side: () => peerSides(scene).ws, load },
   ]);
   const over = tidings.map(({ p50 }, round) => p50 - (loop[round]?.p50 ?? Number.NaN));
-  return spreadFigures(`p50_over_loop_ms_at_${lowRate}`, spreadOf(over), { atMost: 1 });
+  return [
+    ...spreadFigures(`p50_over_loop_ms_at_${lowRate}`, spreadOf(over), { atMost: 1 }),
+    // What the loop does without.
+    { name: `durable_p50_ms_at_${lowRate}`, value: spreadOf(tidings.map((one) => one.durableP50)).median },
+  ];
 }
 
 /** One message each for many people: as many writes as messages, for everybody. */

@@ -25,6 +25,8 @@ export type Delivery = SinkMeasured & {
   /** What was to be delivered in that time, by what was offered. */
   readonly offered: number;
   readonly longestDelayMs: number;
+  /** How long it took until a message was in the log, the median in milliseconds; not a number for peers. */
+  readonly durableP50: number;
 };
 
 export type DeliveryLoad = Omit<Load, "forMs"> & {
@@ -72,7 +74,7 @@ export async function measureDelivery(
   await sleep(load.forMs);
   const measured = await sink.end();
   const cpu = (await cpuSeconds(side.pid)) - cpuBefore;
-  const { count, failed, longestDelayMs } = await sending;
+  const { count, failed, longestDelayMs, durableP50 = Number.NaN } = await sending;
   verify(failed === 0, `${side.name}: ${failed} of ${count} messages were not taken`);
   const wanted = (perSecond * (load.warmMs + load.forMs + marginMs)) / 1_000;
   verify(
@@ -89,6 +91,7 @@ export async function measureDelivery(
     sinkCpu: measured.cpu / seconds,
     offered: perSecond * load.readers * seconds,
     longestDelayMs,
+    durableP50,
   };
 }
 

@@ -12,6 +12,8 @@ export type Load = {
 export type LoadResult = Paced & {
   /** Messages whose sending was refused. */
   readonly failed: number;
+  /** Until a message was durable, the median in milliseconds; peers keep none. */
+  readonly durableP50?: number;
 };
 
 export type Answer =

@@ -4,6 +4,7 @@ import { type NewEntry, jsonText } from "../../src/eventlog/eventlog.ts";
 import type { DbAddress } from "../../src/lib/db.ts";
 import { openLog } from "../eventlog/tidings-log.ts";
 import { paced } from "../harness/paced.ts";
+import { quantile } from "../harness/spread.ts";
 import { type Load, type LoadResult, placeOf } from "./load.ts";
 import { joinedBy, messageIn } from "./messages.ts";
 import { obeyLoads } from "./sending-process.ts";
@@ -13,12 +14,22 @@ const { eventlog } = await openLog(JSON.parse(process.argv[2] ?? "") as DbAddres
 
 async function send(load: Load): Promise<LoadResult> {
   const appends: Promise<unknown>[] = [];
+  const durableMs: number[] = [];
   let failed = 0;
+  const append = async (entry: NewEntry): Promise<void> => {
+    const begunAt = performance.now();
+    try {
+      await eventlog.append([entry]);
+      durableMs.push(performance.now() - begunAt);
+    } catch {
+      failed++;
+    }
+  };
   const result = await paced(load, (index, dueNs) => {
-    appends.push(eventlog.append([entryOf(load, index, dueNs)]).catch(() => failed++));
+    appends.push(append(entryOf(load, index, dueNs)));
   });
   await Promise.all(appends);
-  return { ...result, failed };
+  return { ...result, failed, durableP50: quantile(Float64Array.from(durableMs).sort(), 0.5) };
 }
 
 function entryOf(load: Load, index: number, dueNs: bigint): NewEntry {
