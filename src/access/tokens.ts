@@ -17,6 +17,7 @@ import type { UserActor } from "./actor.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
 import { createKeySet } from "./jwks.ts";
 import { ownName } from "./own-name.ts";
+import { createOwnTokens } from "./own-tokens.ts";
 import {
   type KnownPerson,
   type OutsideIdentity,
@@ -80,6 +81,7 @@ export function createTokens(
     readonly ended: Pick<EndedSessions, "has">;
   },
 ): Tokens {
+  const ownTokens = rules.secret === undefined ? undefined : createOwnTokens(rules.secret);
   const bySecret = rules.secret === undefined ? undefined : verifyBySecret(rules.secret);
   const byKeySet = rules.jwksUrl === undefined ? undefined : verifyByKeySet(rules.jwksUrl, deps);
   const always: JWTVerifyOptions = { requiredClaims: ["exp", "sub"], clockTolerance: clockToleranceS };
@@ -99,6 +101,10 @@ export function createTokens(
 
   /** Own tokens that were good: the same one comes with every request, and to check it costs more than most of those. */
   const good = new Lru<string, UserActor>(goodTokensMax);
+  const remember = (token: string, actor: UserActor): UserActor => {
+    good.set(token, actor);
+    return actor;
+  };
   const unlessEnded = (actor: UserActor): UserActor => {
     const { id: userId, sessionId } = actor;
     if (sessionId === undefined || !deps.ended.has({ userId, sessionId })) return actor;
@@ -109,13 +115,14 @@ export function createTokens(
     verify: async (token) => {
       const known = good.get(token);
       if (known !== undefined && deps.clock.now() < known.expiresAt) return unlessEnded(known);
+      if (token.length > tokenLengthMax) throw refuse("The token is too long");
+      const ownClaims = ownTokens?.(token, deps.clock.now());
+      if (ownClaims !== undefined) return unlessEnded(remember(token, actorOfOwn(ownClaims)));
       const { algorithm, issuer } = glance(token);
       const verify = algorithm === ownAlgorithm ? bySecret : byKeySet;
       if (verify === undefined) throw refuse("The token's algorithm is not accepted here");
       if (algorithm === ownAlgorithm && issuer === ownName) {
-        const actor = actorOfOwn(await check(verify, token, own));
-        good.set(token, actor);
-        return unlessEnded(actor);
+        return unlessEnded(remember(token, actorOfOwn(await check(verify, token, own))));
       }
       const claims = await check(verify, token, outside);
       return actorOfOutside(claims, await deps.personOf(identityOf(claims)));
@@ -163,7 +170,6 @@ async function verifyByAny(
 
 /** What decides how the token is judged. Nothing of it is verified yet. */
 function glance(token: string): { readonly algorithm: string | undefined; readonly issuer: unknown } {
-  if (token.length > tokenLengthMax) throw refuse("The token is too long");
   try {
     return { algorithm: decodeProtectedHeader(token).alg, issuer: decodeJwt(token).iss };
   } catch (error) {
