@@ -4,6 +4,7 @@ import type {
   Login,
   NewPassword,
   NewUser,
+  Person,
   Registration,
   SeedUser,
   SignedIn,
@@ -26,6 +27,8 @@ export type AccountCalls = {
   changePassword(passwords: NewPassword): Promise<void>;
   /** People in the order of their ids; the next page is `after` the last one. */
   users(query?: UserQuery): Promise<readonly SeedUser[]>;
+  /** Who somebody is, and what they call themselves. */
+  user(userId: number): Promise<Person>;
   /** For who manages people. */
   createUser(user: NewUser): Promise<SeedUser>;
   disableUser(userId: number): Promise<void>;
@@ -38,6 +41,12 @@ export function accountCalls(http: Http, transport: Transport, session: Session)
     const answer = await transport({ method: "POST", path, body, repeatable: false });
     return session.signedIn(answer as SignedIn);
   };
+  /** What is kept of the person is as the server says it last. */
+  const described = async (call: Promise<Account>): Promise<Account> => {
+    const account = await call;
+    await session.described(account);
+    return account;
+  };
   return {
     register: (registration) => signIn("/api/v1/auth/register", registration),
     login: (login) => signIn("/api/v1/auth/login", login),
@@ -48,14 +57,15 @@ export function accountCalls(http: Http, transport: Transport, session: Session)
       const body = { refresh_token: token };
       await transport({ method: "POST", path: "/api/v1/auth/logout", body, repeatable: true });
     },
-    me: () => http.call({ method: "GET", path: "/api/v1/me", repeatable: true }),
+    me: () => described(http.call({ method: "GET", path: "/api/v1/me", repeatable: true })),
     rename: (name) => {
       const body: AccountChange = { name };
-      return http.call({ method: "PATCH", path: "/api/v1/me", body, repeatable: true });
+      return described(http.call({ method: "PATCH", path: "/api/v1/me", body, repeatable: true }));
     },
     changePassword: (body) =>
       http.call({ method: "PUT", path: "/api/v1/me/password", body, repeatable: false }),
     users: (query) => http.call({ method: "GET", path: "/api/v1/users", query, repeatable: true }),
+    user: (id) => http.call({ method: "GET", path: `/api/v1/users/${id}`, repeatable: true }),
     createUser: (body) => http.call({ method: "POST", path: "/api/v1/users", body, repeatable: false }),
     disableUser: (id) => http.call({ method: "POST", path: `/api/v1/users/${id}/disable`, repeatable: true }),
     enableUser: (id) => http.call({ method: "POST", path: `/api/v1/users/${id}/enable`, repeatable: true }),

@@ -33,8 +33,11 @@ async function entryFiles(): Promise<readonly string[]> {
     .map(([, { default: file }]) => path.join(file.replace(/^\.\//, "").replace(/\.js$/, ".ts")));
 }
 
+/** The one module that is for Node alone. */
+const nodeOnly = "sdk/folder-storage.ts";
+
 test("the client loads nothing but its own files and protocol files without schemas", async () => {
-  const entries = await entryFiles();
+  const entries = (await entryFiles()).filter((file) => file !== nodeOnly);
   assert.ok(entries.includes("sdk/client.ts"), entries.join(" "));
   const loaded = [...(await loadedWith(entries))];
   assert.deepEqual(
@@ -46,6 +49,33 @@ test("the client loads nothing but its own files and protocol files without sche
   );
   assert.deepEqual(withSchemas, []);
   assert.ok(loaded.includes("protocol/close-codes.ts"));
+  assert.ok(!loaded.includes(nodeOnly));
+});
+
+test("what is for Node alone loads nothing but Node's files", async () => {
+  assert.ok((await entryFiles()).includes(nodeOnly));
+  const loaded = [...(await loadedWith([nodeOnly]))];
+  assert.deepEqual(
+    loaded.filter((name) => !/^sdk\/[\w-]+\.ts$/.test(name)),
+    ["node:fs/promises"],
+  );
+});
+
+/**
+ * Of the language, the compiler knows what an old browser lacks (`lib` of `sdk/tsconfig.build.json`). Of browsers it
+ * knows one age only, today's; these came after the oldest ones that are supported.
+ */
+const tooNew =
+  /\b(?:AbortSignal\.any|URL\.(?:canParse|parse)|requestIdleCallback|Promise\.try|WebSocketStream)\b/;
+
+test("the client uses nothing that the oldest browsers lack which it supports", async () => {
+  for (const file of await loadedWith(await entryFiles())) {
+    if (!file.endsWith(".ts")) continue;
+    assert.doesNotMatch(await readFile(path.join(root, file), "utf8"), tooNew, file);
+  }
+  const build = await readFile(path.join(root, "sdk/tsconfig.build.json"), "utf8");
+  const { compilerOptions } = JSON.parse(build) as { readonly compilerOptions: Record<string, unknown> };
+  assert.deepEqual([compilerOptions["target"], compilerOptions["lib"]], ["es2022", ["es2022", "dom"]]);
 });
 
 test("a package that would be loaded is found, also through another file", async () => {

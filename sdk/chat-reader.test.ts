@@ -3,7 +3,10 @@ import { test } from "node:test";
 import type { ChatPageQuery, Member, MyRoom } from "../protocol/chat.ts";
 import { limits } from "../protocol/limits.ts";
 import { membersReadMax, readMembers, readRoom, readRooms, roomPagesMax } from "./chat-reader.ts";
+import type { Snapshot } from "./chat-view.ts";
 import { TidingsError } from "./errors.ts";
+
+type Gone = Extract<Snapshot, { kind: "gone" }>;
 
 const time = "2026-01-01T00:00:00.000Z";
 
@@ -23,7 +26,9 @@ function myRoom(id: number): MyRoom {
   return { room, role: "member", last_read_seq: 0, unread: 0, joined_at: time, peer: null };
 }
 
-const member = (id: number): Member => ({ user_id: id, username: `u${id}`, role: "member", joined_at: time });
+const member = (id: number): Member => {
+  return { user_id: id, username: `u${id}`, name: `U ${id}`, role: "member", joined_at: time };
+};
 
 function calls(total: number) {
   let asked = 0;
@@ -42,10 +47,11 @@ function calls(total: number) {
   };
 }
 
-test("all rooms that somebody may be in are read, page after page, and no more pages than that takes", async () => {
-  const all = calls(limits.roomsPerUser);
+test("all rooms that a connection can hear are read, page after page, and no more pages than that takes", async () => {
+  const total = limits.topicsPerConnection;
+  const all = calls(total);
   const snapshot = await readRooms(all);
-  assert.equal(snapshot.kind === "rooms" && snapshot.rooms.length, limits.roomsPerUser);
+  assert.equal(snapshot.kind === "rooms" && snapshot.rooms.length, total);
   const endless = calls(1_000_000);
   await readRooms(endless);
   assert.equal(endless.asked(), roomPagesMax);
@@ -65,7 +71,9 @@ test("a room that is hidden from somebody is gone for them; other failures are f
     members: () => assert.fail("asked"),
   });
   for (const status of [403, 404]) {
-    assert.deepEqual(await readRoom(failing(status), 5, wanted), { kind: "gone", roomId: 5 });
+    const { refusal, ...gone } = (await readRoom(failing(status), 5, wanted)) as Gone;
+    assert.deepEqual(gone, { kind: "gone", roomId: 5 });
+    assert.equal(refusal?.status, status);
   }
   await assert.rejects(readRoom(failing(500), 5, wanted), { status: 500 });
   const { room } = myRoom(5);

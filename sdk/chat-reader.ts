@@ -6,8 +6,8 @@ import { TidingsError } from "./errors.ts";
 
 /** Members that are read of one room. Of a larger one they are left to pages. */
 export const membersReadMax = 2_000;
-/** Pages of the caller's rooms: enough for all that one may be in. */
-export const roomPagesMax = Math.ceil(limits.roomsPerUser / limits.pageRows) + 1;
+/** Pages of the caller's rooms: enough for all that a connection can hear. */
+export const roomPagesMax = Math.ceil(limits.topicsPerConnection / limits.pageRows) + 1;
 
 type Rooms = Pick<ChatCalls, "rooms">;
 type Members = Pick<ChatCalls, "members">;
@@ -39,8 +39,8 @@ export async function readRoom(
     const members = wanted.members ? await readMembers(calls, roomId) : undefined;
     return { kind: "room", mine, page, members };
   } catch (error) {
-    const hidden = error instanceof TidingsError && (error.status === 403 || error.status === 404);
-    if (hidden) return { kind: "gone", roomId };
+    if (error instanceof TidingsError && (error.status === 403 || error.status === 404))
+      return { kind: "gone", roomId, refusal: error };
     throw error;
   }
 }

@@ -20,6 +20,7 @@ export class ChatServer {
   readonly log: LogEntry[] = [];
   /** What was sent under which id. */
   readonly #sent = new Map<string, Message>();
+  readonly #joinedByList: number[] = [];
   #ticks = 0;
 
   constructor(me: number) {
@@ -46,11 +47,22 @@ export class ChatServer {
   join(roomId: number, userId: number, role: RoomRole = "member"): void {
     const stored = this.#room(roomId);
     if (stored.members.has(userId)) return;
-    const member: Member = { user_id: userId, username: `u${userId}`, role, joined_at: this.#time() };
+    const member: Member = {
+      user_id: userId,
+      username: `u${userId}`,
+      name: `U ${userId}`,
+      role,
+      joined_at: this.#time(),
+    };
     stored.members.set(userId, member);
     stored.marks.set(userId, stored.room.last_seq);
     this.#append(`room/${roomId}`, "member.added", { room_id: roomId, member });
     this.#append(`user/${userId}`, "room.joined", { my_room: this.#mine(stored, userId) });
+  }
+
+  /** The person becomes a member by asking for the list of rooms, as everybody does of the room for all. */
+  joinOnList(roomId: number): void {
+    this.#joinedByList.push(roomId);
   }
 
   leave(roomId: number, userId: number): void {
@@ -188,8 +200,12 @@ export class ChatServer {
   answer({ method, path, body }: Asked): Answered {
     const [, id = "", rest = ""] = /^\/api\/v1\/rooms(?:\/(\d+))?(.*?)(?:\?.*)?$/.exec(path) ?? [];
     if (path === "/api/v1/me") return { status: 200, body: { id: this.me, username: `u${this.me}` } };
-    if (id === "") return { status: 200, body: { rooms: this.myRooms(), next_cursor: null } };
+    if (id === "") {
+      for (const roomId of this.#joinedByList.splice(0)) this.join(roomId, this.me);
+      return { status: 200, body: { rooms: this.myRooms(), next_cursor: null } };
+    }
     const roomId = Number(id);
+    if (!this.rooms.has(roomId)) return problem(404, "not_found");
     const key = `${method} ${rest}`;
     if (key === "POST /messages") return this.#answerSend(roomId, body);
     if (!this.isMember(roomId) && rest !== "") return problem(403, "forbidden");

@@ -104,7 +104,12 @@ export function markRead(state: ChatState, roomId: number, seq: number): ChatSta
 
 /** What waits to be sent, of all rooms. What an entry has confirmed already is not shown twice. */
 export function withPending(state: ChatState, waiting: readonly PendingMessage[]): ChatState {
-  const byRoom = Map.groupBy(waiting, ({ room_id }) => room_id);
+  const byRoom = new Map<number, PendingMessage[]>();
+  for (const message of waiting) {
+    const known = byRoom.get(message.room_id);
+    if (known === undefined) byRoom.set(message.room_id, [message]);
+    else known.push(message);
+  }
   return Object.values(state.rooms).reduce(
     (next, { room }) =>
       withRoom(next, room.id, (view) => withPendingOf(view, byRoom.get(room.id) ?? [], state.me)),

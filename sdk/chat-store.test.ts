@@ -6,6 +6,7 @@ import { type ChatStore, openChat } from "./chat-store.ts";
 import type { ChatState, RoomView } from "./chat-view.ts";
 import { ChatWorld } from "./chat-world.fixture.ts";
 import { journalEntriesMax } from "./journal.ts";
+import { TidingsError } from "./errors.ts";
 import type { ClientStorage } from "./storage.ts";
 import { helloFrame, settle, verdictOf } from "./world.fixture.ts";
 
@@ -290,6 +291,67 @@ test("after stop a store shows, asks and sends nothing any more", async () => {
   assert.equal(told, 0);
   world.client.stop();
   assert.equal(world.clock.timers, 0);
+});
+
+test("while the client is stopped its store sends and asks nothing, and goes on with it", async () => {
+  const { world, chat } = await opened();
+  await world.calm();
+  const { client } = world;
+  await world.loseConnection();
+  await chat.send(1, "lost");
+  world.serve(0);
+  await world.arrive(0, true);
+  client.stop();
+  await settle();
+  await chat.send(1, "written in between");
+  chat.markRead(2, 1);
+  await world.clock.pass(60_000);
+  assert.deepEqual(world.questions, []);
+  assert.equal(world.clock.timers, 0);
+  assert.deepEqual(
+    roomOf(chat, 1).pending.map(({ status }) => status),
+    ["queued", "queued"],
+  );
+  client.start();
+  await world.calm();
+  assert.deepEqual(contents(roomOf(chat, 1)), ["lost", "written in between"]);
+  assert.equal(roomOf(chat, 2).unread, 0);
+  chat.stop();
+  client.stop();
+  assert.equal(world.clock.timers, 0);
+});
+
+test("whoever asks for a room in which there is nothing to show is told why", async () => {
+  const { world, chat } = await opened();
+  await world.calm();
+  for (const ask of [() => chat.openRoom(99), () => chat.loadMembers(99)]) {
+    const verdict = ask().catch((error: unknown) => error);
+    await world.calm();
+    const error = await verdict;
+    assert.ok(error instanceof TidingsError && error.status === 404, String(error));
+  }
+  for (const ask of [() => chat.openRoom(3), () => chat.loadMembers(3)]) {
+    const verdict = verdictOf(ask());
+    await world.calm();
+    assert.equal(await verdict, "not_member");
+  }
+  const messages = verdictOf(chat.loadMessages(3));
+  await world.calm();
+  assert.equal(await messages, "forbidden");
+  assert.deepEqual(Object.keys(chat.get().rooms), ["1", "2"]);
+});
+
+test("a room that the list of rooms brings along can be opened before the list was read", async () => {
+  const { world, chat } = await opened();
+  world.server.joinOnList(3);
+  const verdict = verdictOf(chat.openRoom(3));
+  // The question about the room is read before the one for the list.
+  await settle();
+  world.serve(world.questions.findIndex(({ path }) => path === "/api/v1/rooms/3"));
+  await world.arrive(0);
+  await world.calm();
+  assert.equal(await verdict, undefined);
+  assert.ok(roomOf(chat, 3));
 });
 
 test("what one person wrote is not sent when somebody else is signed in", async () => {

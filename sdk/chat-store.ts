@@ -5,10 +5,11 @@ import { applyEntry, applySnapshot, emptyChat, limitedEntry, markRead, withPendi
 import type { ChatEntry, ChatState, Snapshot } from "./chat-view.ts";
 import type { Client } from "./client.ts";
 import { Errands } from "./errands.ts";
-import { TidingsError } from "./errors.ts";
+import { TidingsError, clientError } from "./errors.ts";
 import { Journal, type Scope } from "./journal.ts";
 import { type Source, createSource } from "./observable.ts";
 import type { QueuedMessage } from "./queued-message.ts";
+import { RoomTopics, once } from "./room-topics.ts";
 import { SendQueue } from "./send-queue.ts";
 
 /** The name of the socket's request that sends a message. */
@@ -35,21 +36,27 @@ export class ChatStore {
   readonly #state: Source<ChatState>;
   readonly #queue: SendQueue;
   readonly #errands: Errands;
-  /** What ends each subscription. */
-  readonly #rooms = new Map<number, () => void>();
+  readonly #rooms: RoomTopics;
   readonly #ends: (() => void)[] = [];
-  /** Rooms whose messages are on a screen, and those whose members are. */
+  /** Rooms whose messages are on a screen, those whose members are, and how often entries of a room were missed. */
   readonly #opened = new Set<number>();
   readonly #listed = new Set<number>();
-  /** How often entries of a room were missed. */
   readonly #gaps = new Map<number, number>();
   readonly #journal = new Journal();
+  /** The list of rooms was read. Before that a person may not even be a member of those that everybody is in. */
+  #listRead = false;
+  #resting = false;
   #stopped = false;
 
   constructor(client: Client, me: number) {
     const { storage, clock, random, onError } = client.surroundings;
     this.#client = client;
     this.#state = createSource(emptyChat(me), onError);
+    this.#rooms = new RoomTopics(client, {
+      entry: (entry) => this.#entry(entry),
+      missed: (roomId) => this.#missed(roomId),
+      over: (roomId) => this.#readRoom(roomId),
+    });
     this.#errands = new Errands({ clock, random, onError });
     this.#queue = new SendQueue({
       storage,
@@ -78,9 +85,10 @@ export class ChatStore {
       account.subscribe((person) => {
         if (person !== undefined && person.id !== me) this.stop();
       }),
-      connection.subscribe(({ state, userId = me }) => {
+      connection.subscribe(({ state, reason, userId = me }) => {
         if (userId !== me) this.stop();
-        else if (state === "open") this.#hurry();
+        else if (reason === "stopped") this.#rest();
+        else if (state === "open" || this.#resting) this.#hurry();
       }),
       this.#client.subscribe(topics.user(me), {
         entry: (entry) => this.#entry(entry),
@@ -93,21 +101,24 @@ export class ChatStore {
   }
 
   /**
-   * Ends everything of this store, as happens when somebody else signs in. The client stays as it is; what waits to be
-   * sent stays in the storage.
+   * Ends everything of this store for good, as happens when somebody else signs in. The client stays as it is; what
+   * waits to be sent stays in the storage. While the client is stopped, the store rests, and goes on with it.
    */
   stop(): void {
     this.#stopped = true;
     this.#queue.stop();
     this.#errands.stop();
-    for (const end of [...this.#ends.splice(0), ...this.#rooms.values()]) end();
-    this.#rooms.clear();
+    for (const end of this.#ends.splice(0)) end();
+    this.#rooms.end();
   }
 
-  /** Reads the room's newest messages, and reads them anew whenever entries were missed. */
+  /**
+   * Reads the room's newest messages, and reads them anew whenever entries were missed. Throws the server's refusal, or
+   * `not_member`, when there is nothing to show.
+   */
   async openRoom(roomId: number): Promise<void> {
     this.#opened.add(roomId);
-    await this.#read(roomId, () => this.#readOne(roomId));
+    await this.#show(roomId);
   }
 
   /** Nobody looks at its messages any more. They stay, but are not read anew. */
@@ -115,19 +126,23 @@ export class ChatStore {
     this.#opened.delete(roomId);
   }
 
-  /** More messages: `{ before }` the first one that is known, `{ around }` one that is linked to. */
-  loadMessages(roomId: number, query: MessagesQuery = {}): Promise<void> {
-    return this.#read(roomId, async () => ({
+  /**
+   * More messages: `{ before }` the first one that is known, `{ around }` one that is linked to. Throws `not_member`
+   * for a room that is not among the person's.
+   */
+  async loadMessages(roomId: number, query: MessagesQuery = {}): Promise<void> {
+    await this.#read(roomId, async () => ({
       kind: "page",
       roomId,
       page: await this.#client.chat.messages(roomId, query),
     }));
+    if (!this.#stopped && this.get().rooms[roomId] === undefined) throw clientError("not_member");
   }
 
-  /** All members of the room, from now on. Of a room with very many they stay unknown. */
+  /** All members of the room, from now on. Of a room with very many they stay unknown. Throws as `openRoom` does. */
   async loadMembers(roomId: number): Promise<void> {
     this.#listed.add(roomId);
-    await this.#read(roomId, () => this.#readOne(roomId));
+    await this.#show(roomId);
   }
 
   /** Resolves with the message's `client_msg_id` when it is stored on this device; it shows as pending at once. */
@@ -159,8 +174,18 @@ export class ChatStore {
   }
 
   #hurry(): void {
+    // Rejects only while the storage was never read, which is told elsewhere.
+    if (this.#resting) void this.#queue.start().catch(() => undefined);
+    this.#resting = false;
     this.#queue.hurry();
     this.#errands.hurry();
+  }
+
+  /** The client was stopped: nothing is sent or read until it is started. */
+  #rest(): void {
+    this.#resting = true;
+    this.#queue.stop();
+    this.#errands.pause();
   }
 
   async #deliver(queued: QueuedMessage, signal: AbortSignal): Promise<() => void> {
@@ -191,7 +216,22 @@ export class ChatStore {
     if (message?.user_id === this.get().me) this.#queue.confirm(message.client_msg_id);
   }
 
-  #read(scope: Scope, ask: () => Promise<Snapshot>): Promise<void> {
+  /** Reads a room that somebody wants to see. */
+  async #show(roomId: number): Promise<void> {
+    const read = (): Promise<Snapshot> => this.#read(roomId, () => this.#readOne(roomId));
+    const isShown = (): boolean => this.#stopped || this.get().rooms[roomId] !== undefined;
+    let snapshot = await read();
+    if (!isShown() && !this.#listRead) {
+      await this.#readList();
+      if (isShown()) snapshot = await read();
+    }
+    if (isShown()) return;
+    this.#opened.delete(roomId);
+    this.#listed.delete(roomId);
+    throw (snapshot.kind === "gone" ? snapshot.refusal : undefined) ?? clientError("not_member");
+  }
+
+  #read(scope: Scope, ask: () => Promise<Snapshot>): Promise<Snapshot> {
     return this.#journal.read(scope, ask, (snapshot, since) => {
       this.#set(applySnapshot(this.get(), snapshot, since));
       this.#follow();
@@ -218,11 +258,18 @@ export class ChatStore {
   }
 
   #readRooms(): void {
-    this.#errands.run("rooms", () => this.#read("rooms", () => readRooms(this.#client.chat)));
+    this.#errands.run("rooms", () => this.#readList());
+  }
+
+  async #readList(): Promise<void> {
+    await this.#read("rooms", () => readRooms(this.#client.chat));
+    this.#listRead = true;
   }
 
   #readRoom(roomId: number): void {
-    this.#errands.run(`room ${roomId}`, () => this.#read(roomId, () => this.#readOne(roomId)));
+    this.#errands.run(`room ${roomId}`, async () => {
+      await this.#read(roomId, () => this.#readOne(roomId));
+    });
   }
 
   #set(next: ChatState): void {
@@ -233,55 +280,17 @@ export class ChatStore {
   #follow(): void {
     if (this.#stopped) return;
     const { rooms } = this.get();
-    for (const [roomId, end] of this.#rooms) {
-      if (rooms[roomId] !== undefined) continue;
-      this.#rooms.delete(roomId);
+    for (const roomId of this.#rooms.follow(new Set(Object.keys(rooms).map(Number)))) {
       this.#opened.delete(roomId);
       this.#listed.delete(roomId);
-      end();
-    }
-    for (const { room } of Object.values(rooms)) {
-      if (!this.#rooms.has(room.id)) this.#rooms.set(room.id, this.#subscribe(room.id));
     }
     this.#set(withPending(this.get(), this.#queue.messages.get()));
-  }
-
-  #subscribe(roomId: number): () => void {
-    const { onError } = this.#client.surroundings;
-    const missed = (): void => this.#missed(roomId);
-    try {
-      return this.#client.subscribe(topics.room(roomId), {
-        entry: (entry) => this.#entry(entry),
-        // What is known was read before this moment, and something may have happened in between.
-        live: once(missed),
-        limited: missed,
-        removed: () => {
-          // Whoever was let in again meanwhile is subscribed anew when the room was read.
-          this.#rooms.delete(roomId);
-          this.#readRoom(roomId);
-        },
-        refused: () => this.#readRoom(roomId),
-      });
-    } catch (error) {
-      // More rooms than a connection may be subscribed to: this one is as the list of rooms said last.
-      onError(error);
-      return () => undefined;
-    }
   }
 }
 
 function isOpen({ connection }: Client): boolean {
   const { state } = connection.get();
   return state === "open" || state === "draining";
-}
-
-function once(act: () => void): () => void {
-  let done = false;
-  return () => {
-    if (done) return;
-    done = true;
-    act();
-  };
 }
 
 /** Whoever is no member any more has nothing to mark. */

@@ -1,4 +1,5 @@
 import type { Member, Message, MessagesPage, MyRoom, Room, RoomRole } from "../protocol/chat.ts";
+import type { TidingsError } from "./errors.ts";
 
 /**
  * What a person sees of their rooms: what was read over HTTP, and every entry that came after. Plain values and pure
@@ -59,5 +60,5 @@ export type Snapshot =
     }
   /** More messages of a room. */
   | { readonly kind: "page"; readonly roomId: number; readonly page: MessagesPage }
-  /** The person is not, or no longer, a member. */
-  | { readonly kind: "gone"; readonly roomId: number };
+  /** The person is not, or no longer, a member: what the server said, if it refused to answer. */
+  | { readonly kind: "gone"; readonly roomId: number; readonly refusal?: TidingsError | undefined };

@@ -26,6 +26,7 @@ export class ChatWorld {
   readonly network = new FakeNetwork();
   readonly storage: ClientStorage;
   readonly errors: unknown[] = [];
+  readonly storageErrors: unknown[] = [];
   readonly client: Client;
   readonly #gapMax: number;
   #links: ChatSocket[] = [];
@@ -48,6 +49,7 @@ export class ChatWorld {
         return question.reply.promise;
       }),
       onError: (error) => this.errors.push(error),
+      onStorageError: (error) => this.storageErrors.push(error.code),
     });
   }
 

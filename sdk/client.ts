@@ -5,14 +5,14 @@ import { type AccountCalls, accountCalls } from "./account-calls.ts";
 import { type ChatCalls, chatCalls } from "./chat-calls.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Connection, type ConnectionView } from "./connection.ts";
-import { clientError } from "./errors.ts";
+import { type TidingsError, clientError } from "./errors.ts";
 import { type Http, createHttp } from "./http.ts";
 import { type Network, surroundings } from "./network.ts";
-import { type Observable, type OnError, throwLater } from "./observable.ts";
+import { type Observable, type OnError, callSafely, throwLater } from "./observable.ts";
 import { Requests } from "./requests.ts";
 import { StoredSession, type Tokens, fixedToken, tokensFrom } from "./session.ts";
 import type { SocketClass } from "./socket.ts";
-import { type ClientStorage, memoryStorage } from "./storage.ts";
+import { type ClientStorage, memoryStorage, reportingStorage } from "./storage.ts";
 import { type TopicHandlers, Topics } from "./topics.ts";
 import { type Fetch, createTransport } from "./transport.ts";
 
@@ -34,6 +34,11 @@ export type ClientOptions = {
   readonly network?: Network | undefined;
   /** Gets what the application's own handlers throw. By default it becomes an uncaught error. */
   readonly onError?: OnError | undefined;
+  /**
+   * Hears of everything that `storage` could not read or keep: a sign-in that the next reload will not find, a message
+   * that will not survive it. By default a line on the console.
+   */
+  readonly onStorageError?: ((error: TidingsError) => void) | undefined;
 };
 
 /** What the parts of a client share. */
@@ -68,7 +73,10 @@ export type Client = {
 /** Nothing is sent before something is asked for. */
 export function createClient(options: ClientOptions): Client {
   const { onError = throwLater, clock = systemClock, random = Math.random } = options;
-  const storage = options.storage ?? memoryStorage();
+  const { onStorageError = warnOfStorage } = options;
+  const storage = reportingStorage(options.storage ?? memoryStorage(), (error) =>
+    callSafely(onError, () => onStorageError(error)),
+  );
   // Throws for what is no address.
   const url = new URL(options.url).href.replace(/\/+$/, "");
   const transport = createTransport({ url, fetch: fetchOf(options), clock, random });
@@ -76,7 +84,7 @@ export function createClient(options: ClientOptions): Client {
   const tokens = tokensOf(options.credentials, clock) ?? session;
   const http = createHttp(transport, tokens);
   const live = createLive({ ...options, url, tokens, clock, random, onError });
-  followSession(session, live);
+  if (tokens === session) followSession(session, live);
   return {
     accounts: accountCalls(http, transport, session),
     chat: chatCalls(http),
@@ -167,15 +175,26 @@ function createLive(deps: ClientOptions & Omit<Surroundings, "storage"> & { read
 function followSession(session: StoredSession, { connection, running }: Live): void {
   let before = session.account.get()?.id;
   session.account.subscribe((account) => {
-    const changed = before !== undefined && before !== account?.id;
+    // The same person under another name, perhaps.
+    if (before === account?.id) return;
+    const changed = before !== undefined;
     before = account?.id;
     if (!running()) return;
     if (changed) connection.stop();
     connection.start();
   });
   connection.view.subscribe(({ code }) => {
-    if (code === closeRules.session_ended.code) void session.forget();
+    if (code !== closeRules.session_ended.code) return;
+    const goOn = (alive: boolean): void => {
+      if (alive && running()) connection.start();
+    };
+    // When it could not be found out, the next connection is told.
+    session.outlivesEnd().then(goOn, () => goOn(true));
   });
+}
+
+function warnOfStorage(error: TidingsError): void {
+  console.error("tidings-client:", error);
 }
 
 function tokensOf(credentials: ClientOptions["credentials"], clock: Clock): Tokens | undefined {

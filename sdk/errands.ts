@@ -27,6 +27,7 @@ export class Errands {
   #running = 0;
   #timer: unknown;
   #stopped = false;
+  #paused = false;
 
   constructor(deps: { readonly clock: Clock; readonly random: () => number; readonly onError: OnError }) {
     this.#deps = deps;
@@ -47,8 +48,15 @@ export class Errands {
 
   /** The connection is back: pauses that no server has asked for are over. */
   hurry(): void {
+    this.#paused = false;
     for (const errand of this.#errands.values()) if (!errand.asked) errand.notBefore = 0;
     this.#pump();
+  }
+
+  /** Begins nothing more until `hurry`. What is being done is done. */
+  pause(): void {
+    this.#paused = true;
+    this.#clearTimer();
   }
 
   stop(): void {
@@ -58,7 +66,7 @@ export class Errands {
   }
 
   #pump(): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#paused) return;
     const now = this.#deps.clock.now();
     let next = Number.POSITIVE_INFINITY;
     for (const [key, errand] of this.#errands) {

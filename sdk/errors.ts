@@ -15,6 +15,7 @@ export const clientErrorRules = {
   frame_too_large: { title: "The request is larger than a frame may be", retry: "no" },
   outpaced: { title: "Too much happened while it was read", retry: "later" },
   queue_full: { title: "Too many messages wait to be sent", retry: "later" },
+  not_member: { title: "Whoever is signed in is no member of the room", retry: "no" },
   not_failed: { title: "The message has not failed", retry: "no" },
   storage_failed: { title: "The device could not store what has to survive", retry: "later" },
 } as const satisfies Record<string, Pick<ErrorRule, "title" | "retry">>;

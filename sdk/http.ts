@@ -19,7 +19,7 @@ export function createHttp(transport: Transport, tokens: Tokens): Http {
       return await transport(item, token);
     } catch (error) {
       if (!(error instanceof TidingsError) || error.status !== 401) throw error;
-      return transport(item, await tokens.token(token));
+      return transport(item, await tokens.token(token, error));
     }
   };
   return { call: <T>(item: Call) => call(item) as Promise<T> };

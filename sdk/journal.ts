@@ -33,12 +33,12 @@ export class Journal {
     this.#entries.push(entry);
   }
 
-  /** Throws `outpaced` when too much happens meanwhile. */
+  /** Resolves with what was taken. Throws `outpaced` when too much happens meanwhile. */
   async read(
     scope: Scope,
     ask: () => Promise<Snapshot>,
     take: (snapshot: Snapshot, since: readonly ChatEntry[]) => void,
-  ): Promise<void> {
+  ): Promise<Snapshot> {
     this.#readers++;
     try {
       for (let reads = 0; reads < readsMax; reads++) {
@@ -49,10 +49,8 @@ export class Journal {
         // More messages of a room say nothing about the rest of it.
         if (snapshot.kind !== "page") this.#taken.set(scope, question);
         const since = this.#entries.slice(from);
-        return take(
-          snapshot,
-          scope === "rooms" ? since : since.filter((entry) => entryRoom(entry) === scope),
-        );
+        take(snapshot, scope === "rooms" ? since : since.filter((entry) => entryRoom(entry) === scope));
+        return snapshot;
       }
       throw clientError("outpaced");
     } finally {
@@ -64,7 +62,7 @@ export class Journal {
   }
 
   #isLate(scope: Scope, question: number): boolean {
-    if (scope === "rooms") return this.#taken.values().some((taken) => taken > question);
+    if (scope === "rooms") return [...this.#taken.values()].some((taken) => taken > question);
     return Math.max(this.#taken.get(scope) ?? 0, this.#taken.get("rooms") ?? 0) > question;
   }
 }

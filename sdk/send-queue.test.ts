@@ -85,6 +85,7 @@ test("what was written before a reload is sent after it, in order and with the s
 
   const second = device(first.storage, first.clock);
   await second.queue.start();
+  await settle();
   for (let i = 0; i < 3; i++) {
     const delivery = second.deliveries[i];
     delivery?.resolve(undefined);
@@ -238,6 +239,7 @@ test("a connection that comes back ends pauses, but not those that the server ha
   deliveries[1]?.reject(refusal(429, "rate_limited", 30));
   await settle();
   queue.hurry();
+  await settle();
   assert.equal(deliveries.length, 3);
   assert.equal(deliveries[2]?.message.content, "own pause");
   await clock.pass(30_250);
@@ -302,6 +304,63 @@ test("two tabs that share a storage lose nothing of each other's", async () => {
   const third = device(storage);
   await third.queue.start();
   assert.deepEqual(third.statuses().toSorted(), ["from one in_flight", "from two queued"]);
+});
+
+test("what is discarded or sent in one tab is not sent by another that has read it", async () => {
+  const storage = memoryStorage();
+  const clock = new ManualClock();
+  const [one, two] = [device(storage, clock), device(storage, clock)];
+  const ids = [];
+  for (const content of ["discarded", "sent"]) ids.push(await one.queue.send({ roomId: 1, content }));
+  // Written without a network, and so not begun with: the other tab reads both.
+  await two.queue.start();
+  await settle();
+  two.deliveries[0]?.reject(clientError("network"));
+  await settle();
+  assert.deepEqual(two.statuses(), ["discarded queued", "sent queued"]);
+  assert.equal(await one.queue.discard(ids[0] ?? ""), true);
+  one.queue.confirm(ids[1] ?? "");
+  await clock.pass(30_000);
+  assert.equal(two.deliveries.length, 1);
+  assert.deepEqual(two.statuses(), []);
+
+  // The same the other way round, where the one that has written it waits.
+  await one.queue.start();
+  const id = await one.queue.send({ roomId: 1, content: "written here" });
+  one.deliveries.at(-1)?.reject(clientError("network"));
+  await settle();
+  const third = device(storage, clock);
+  await third.queue.start();
+  third.queue.stop();
+  assert.equal(await third.queue.discard(id), true);
+  const before = one.deliveries.length;
+  await clock.pass(30_000);
+  assert.equal(one.deliveries.length, before);
+  assert.deepEqual(one.statuses(), []);
+});
+
+test("a refused message that was discarded in another tab does not come back, and is not sent again from there", async () => {
+  const storage = memoryStorage();
+  const [one, two] = [device(storage), device(storage)];
+  const id = await one.queue.send({ roomId: 1, content: "bad" });
+  await two.queue.start();
+  await settle();
+  assert.equal(await one.queue.discard(id), true);
+  two.deliveries[0]?.reject(refusal(400, "invalid_body"));
+  await settle();
+  assert.deepEqual(two.statuses(), []);
+  assert.equal((await storage.load("")).size, 0);
+
+  await one.queue.start();
+  const again = await one.queue.send({ roomId: 1, content: "bad" });
+  one.deliveries.at(-1)?.reject(refusal(400, "invalid_body"));
+  await settle();
+  const third = device(storage);
+  await third.queue.start();
+  assert.deepEqual([one.statuses(), third.statuses()], [["bad failed"], ["bad failed"]]);
+  assert.equal(await third.queue.discard(again), true);
+  assert.equal(await outcomeOf(one.queue.resend(again)), "not_failed");
+  assert.deepEqual(one.statuses(), []);
 });
 
 /** Where each message is that was ever written. */

@@ -44,6 +44,8 @@ export class SendQueue {
   readonly #deps: SendQueueDeps;
   readonly #messages: Source<readonly QueuedMessage[]>;
   readonly #pauses = new Map<number, Pause>();
+  /** Stored in this very moment: no other tab can have read them, much less discarded them. */
+  readonly #fresh = new Set<string>();
   #running: AbortController | undefined;
   #loaded: Promise<void> | undefined;
   #timer: unknown;
@@ -96,14 +98,17 @@ export class SendQueue {
     this.#requireRoom(message);
     this.#set([...this.#messages.get(), message]);
     await this.#store(message);
+    this.#fresh.add(message.client_msg_id);
     this.#pump();
+    this.#fresh.delete(message.client_msg_id);
     return message.client_msg_id;
   }
 
   /** Sends a failed message once more, as a new one: under its old id the server would only refuse it again. */
   async resend(clientMsgId: string): Promise<string> {
     const failed = this.#find(clientMsgId);
-    if (failed?.status !== "failed") throw clientError("not_failed");
+    if (failed?.status !== "failed" || !(await this.#isStillThere(clientMsgId)))
+      throw clientError("not_failed");
     const { room_id, content, reply_to } = failed;
     const id = await this.send({
       roomId: room_id,
@@ -181,6 +186,11 @@ export class SendQueue {
     this.#replace(id, (item) => ({ ...item, status: "in_flight" }));
     // Whoever was told of that may have discarded another one before it.
     if (this.#find(id)?.status !== "in_flight") return;
+    if (!this.#fresh.has(id)) {
+      const isThere = await this.#isStillThere(id);
+      if (signal.aborted) return;
+      if (!isThere) return this.#pump();
+    }
     const outcome = await this.#deps.deliver(message, signal).then(
       (show) => ({ show }),
       (reason: unknown) => ({ error: asTidingsError(reason) }),
@@ -191,11 +201,25 @@ export class SendQueue {
       this.#pauses.delete(roomId);
       outcome.show();
       this.confirm(id);
-    } else if (this.#find(id) !== undefined) this.#failed(message, outcome.error);
-    this.#pump();
+    } else if (this.#find(id) !== undefined) await this.#failed(message, outcome.error);
+    if (!signal.aborted) this.#pump();
   }
 
-  #failed({ client_msg_id: id, room_id: roomId }: QueuedMessage, error: TidingsError): void {
+  /**
+   * Whether the storage still has the message. Another tab reads the same storage when it opens, and may since have sent
+   * it, or discarded it: then it is gone here, too. A storage that cannot be read is no reason to keep it back.
+   */
+  async #isStillThere(id: string): Promise<boolean> {
+    const key = this.#deps.prefix + id;
+    const text = await this.#deps.storage.load(key).then(
+      (found) => found.get(key),
+      () => "unknown",
+    );
+    if (text === undefined) this.#drop(id);
+    return text !== undefined;
+  }
+
+  async #failed({ client_msg_id: id, room_id: roomId }: QueuedMessage, error: TidingsError): Promise<void> {
     if (isWorthRetrying(error)) {
       this.#replace(id, queued);
       this.#pause(roomId, error);
@@ -206,7 +230,10 @@ export class SendQueue {
     const failed = this.#find(id);
     // Stored too, so that it does not come back as one that was never refused. If not, it is refused once more.
     if (failed === undefined) return;
-    void this.#deps.storage.save(this.#deps.prefix + id, storedText(failed)).catch(() => undefined);
+    this.#pump();
+    // Discarded in another tab, or here meanwhile.
+    if (!(await this.#isStillThere(id)) || this.#find(id) === undefined) return;
+    await this.#deps.storage.save(this.#deps.prefix + id, storedText(failed)).catch(() => undefined);
   }
 
   #pause(roomId: number, { retryAfterS }: TidingsError): void {

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Account, SignedIn } from "../protocol/accounts.ts";
+import { closeRules } from "../protocol/close-codes.ts";
 import { openChat } from "./chat-store.ts";
 import { createClient } from "./client.ts";
+import { clientError } from "./errors.ts";
 import { type ClientStorage, memoryStorage } from "./storage.ts";
 import { fixedToken, sessionKey, tokenMarginMs, tokensFrom } from "./session.ts";
 import {
   type Asked,
+  FakeNetwork,
   FakeSockets,
   ManualClock,
   type Told,
@@ -41,7 +44,7 @@ function signedIn(n: number, user = ann): SignedIn {
  * answers to refreshes back until it is called.
  */
 function accountServer() {
-  const state = { issued: 0, refreshes: 0, ended: false };
+  const state = { issued: 0, refreshes: 0, ended: false, name: ann.name };
   let gate: Promise<void> | undefined;
   let open: () => void = () => undefined;
   const answer = async ({ path, headers, body }: Asked): Promise<Told> => {
@@ -55,7 +58,7 @@ function accountServer() {
       return { status: 200, body: signedIn(++state.issued) };
     }
     const good = !state.ended && headers["authorization"] === `Bearer access-${state.issued}`;
-    return good ? { status: 200, body: ann } : problem(401, "unauthorized");
+    return good ? { status: 200, body: { ...ann, name: state.name } } : problem(401, "unauthorized");
   };
   return {
     state,
@@ -71,6 +74,7 @@ function device(server: ReturnType<typeof accountServer>, storage: ClientStorage
   const clock = new ManualClock();
   const fetch = fakeFetch(server.answer);
   const sockets = new FakeSockets();
+  const storageErrors: unknown[] = [];
   const client = createClient({
     url: "http://server",
     storage,
@@ -78,8 +82,9 @@ function device(server: ReturnType<typeof accountServer>, storage: ClientStorage
     random: () => 0.5,
     fetch,
     webSocket: sockets.make,
+    onStorageError: (error) => storageErrors.push((error.cause as Error).message),
   });
-  return { client, clock, storage, sockets, asked: fetch.asked };
+  return { client, clock, storage, sockets, asked: fetch.asked, storageErrors };
 }
 
 const credentials = { login: "ann", password: "correct horse" };
@@ -239,14 +244,68 @@ test("a storage that keeps nothing does not bring an older sign-in back", async 
     ...memory,
     save: (key, text) => (full ? Promise.reject(new Error("full")) : memory.save(key, text)),
   };
-  const { client, clock } = device(server, storage);
+  const { client, clock, storageErrors } = device(server, storage);
   await client.accounts.login(credentials);
+  assert.deepEqual(storageErrors, []);
   full = true;
   for (let round = 0; round < 3; round++) {
     clock.sleep(900_000);
     assert.deepEqual(await client.accounts.me(), ann);
   }
   assert.equal(server.state.issued, 4);
+  assert.deepEqual(storageErrors, ["full", "full", "full"]);
+});
+
+test("somebody who is told late that a sign-in is over does not end the one that came after it", async () => {
+  const server = accountServer();
+  const storage = memoryStorage();
+  const [one, two] = [device(server, storage), device(server, storage)];
+  await one.client.accounts.login(credentials);
+  await two.client.whoAmI();
+  two.client.start();
+  await settle();
+  const socket = await two.sockets.welcome(two.clock);
+  await one.client.accounts.logout();
+  await one.client.accounts.login(credentials);
+  const accounts: unknown[] = [];
+  two.client.account.subscribe((account) => accounts.push(account));
+  socket.end(closeRules.session_ended.code);
+  await settle();
+  assert.match((await storage.load(sessionKey)).get(sessionKey) ?? "", /"refresh-2"/);
+  assert.deepEqual(accounts, []);
+  assert.equal(two.client.connection.get().state, "connecting");
+  assert.deepEqual(await two.client.accounts.me(), ann);
+  assert.equal(server.state.refreshes, 0, "the sign-in of the other tab was taken over");
+
+  // And one that is over is over, for both.
+  server.state.ended = true;
+  (await two.sockets.welcome(two.clock)).end(closeRules.session_ended.code);
+  await settle();
+  assert.deepEqual(accounts, [undefined]);
+  assert.equal((await storage.load("")).size, 0);
+  two.client.stop();
+});
+
+test("a new name is known at once, and after a reload", async () => {
+  const server = accountServer();
+  const { client, storage } = device(server);
+  await client.accounts.login(credentials);
+  server.state.name = "Annabel";
+  assert.equal((await client.accounts.rename("Annabel")).name, "Annabel");
+  assert.equal(client.account.get()?.name, "Annabel");
+  assert.equal((await client.whoAmI()).name, "Annabel");
+  assert.equal((await device(server, storage).client.whoAmI()).name, "Annabel");
+});
+
+test("a key that the server does not know is refused in the server's words", async () => {
+  const client = createClient({
+    url: "http://server",
+    credentials: "wrong",
+    clock: new ManualClock(),
+    fetch: fakeFetch(() => problem(401, "unauthorized", { request_id: "r1" })),
+    webSocket: new FakeSockets().make,
+  });
+  await assert.rejects(client.accounts.me(), { code: "unauthorized", status: 401, requestId: "r1" });
 });
 
 test("a storage that cannot be read is an error, and asked again later", async () => {
@@ -258,8 +317,9 @@ test("a storage that cannot be read is an error, and asked again later", async (
     ...memory,
     load: (prefix) => (broken ? Promise.reject(new Error("locked")) : memory.load(prefix)),
   };
-  const { client } = device(server, storage);
+  const { client, storageErrors } = device(server, storage);
   assert.equal(await outcomeOf(client.accounts.me()), "storage_failed");
+  assert.deepEqual(storageErrors, ["locked"]);
   broken = false;
   assert.deepEqual(await client.accounts.me(), ann);
 });
@@ -295,4 +355,22 @@ test("an outside issuer is asked once at a time, only for another token, and not
   assert.equal(n, 2);
   await assert.rejects(tokens.token("t2"), { code: "signed_out" });
   assert.equal(n, 3);
+});
+
+test("an issuer that says that nobody is signed in ends the connection; one that fails is asked again", async () => {
+  const clock = new ManualClock();
+  const said: unknown[] = [new Error("the issuer is down"), clientError("signed_out")];
+  const client = createClient({
+    url: "http://server",
+    credentials: () => Promise.reject(said.shift()),
+    clock,
+    random: () => 0.5,
+    network: new FakeNetwork(),
+    webSocket: new FakeSockets().make,
+  });
+  client.start();
+  await settle();
+  assert.equal(client.connection.get().state, "waiting");
+  await clock.pass(1_000);
+  assert.deepEqual([client.connection.get().state, client.connection.get().reason], ["closed", "signed_out"]);
 });

@@ -10,9 +10,9 @@ export type Tokens = {
   /**
    * A credential that is good for a while. `refused` is one that the server would not take, or that is about to end:
    * the answer is another one. Throws `TidingsError` `signed_out` when somebody has to sign in, and others when it
-   * could not be had this time.
+   * could not be had this time. Where there never is another one, throws `because`: what the server said of it.
    */
-  token(refused?: string): Promise<string>;
+  token(refused?: string, because?: TidingsError): Promise<string>;
 };
 
 /** Tokens of this server: they are kept in storage, and renewed once however many ask at the same time. */
@@ -20,6 +20,8 @@ export type Session = Tokens & {
   /** Who is signed in. Undefined until the storage was read, and when nobody is. */
   readonly account: Observable<Account | undefined>;
   signedIn(answer: SignedIn): Promise<Account>;
+  /** The server has told who that is now: under another name, perhaps. */
+  described(account: Account): Promise<void>;
   /** The refresh token, for who signs out. */
   refreshToken(): Promise<string | undefined>;
   /** Forgets the tokens on this device. */
@@ -71,6 +73,29 @@ export class StoredSession implements Session {
   async signedIn(answer: SignedIn): Promise<Account> {
     await this.#keep(answer);
     return answer.user;
+  }
+
+  async described(account: Account): Promise<void> {
+    await this.#readOnce();
+    const kept = this.#kept;
+    if (kept === undefined || kept.account.id !== account.id || isSame(kept.account, account)) return;
+    await this.#put({ ...kept, account });
+  }
+
+  /**
+   * The server has ended a sign-in, and says so to whoever listens, perhaps long after: another tab, or this one, may
+   * have signed in again meanwhile. So the server is asked whether what is stored now is good. False when nobody is
+   * signed in any more. Rejects when it could not be found out.
+   */
+  async outlivesEnd(): Promise<boolean> {
+    try {
+      await this.#readOnce();
+      await this.token(this.#kept?.accessToken);
+      return true;
+    } catch (error) {
+      if (error instanceof TidingsError && error.code === "signed_out") return false;
+      throw error;
+    }
   }
 
   async refreshToken(): Promise<string | undefined> {
@@ -129,16 +154,20 @@ export class StoredSession implements Session {
       account: answer.user,
     };
     this.#reading = Promise.resolve();
+    await this.#put(kept);
+  }
+
+  async #put(kept: Kept): Promise<void> {
     this.#hold(kept);
     await this.#store(() => this.#deps.storage.save(sessionKey, JSON.stringify(kept)));
   }
 
   #hold(next: Kept | undefined): void {
     this.#kept = next;
-    if (this.#account.get()?.id !== next?.account.id) this.#account.set(next?.account);
+    if (!isSame(this.#account.get(), next?.account)) this.#account.set(next?.account);
   }
 
-  /** One change after the other. What cannot be stored is good until the reload. */
+  /** One change after the other. What cannot be stored is good until the reload, and told by `onStorageError`. */
   async #store(change: () => Promise<void>): Promise<void> {
     this.#stored = this.#stored.then(change).then(
       () => true,
@@ -155,7 +184,7 @@ export class StoredSession implements Session {
       (error: unknown) => Promise.reject(clientError("storage_failed", error)),
     );
     const found = text === undefined ? undefined : parseKept(text);
-    if (JSON.stringify(found) !== JSON.stringify(this.#kept)) this.#hold(found);
+    if (!isSame(found, this.#kept)) this.#hold(found);
   }
 
   #readOnce(): Promise<void> {
@@ -165,6 +194,10 @@ export class StoredSession implements Session {
     });
     return this.#reading;
   }
+}
+
+function isSame(one: object | undefined, other: object | undefined): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 /** Undefined for what this version did not write. */
@@ -182,28 +215,31 @@ function parseKept(text: string): Kept | undefined {
 /** A credential that is always the same: an API key, or a token of an outside issuer. */
 export function fixedToken(credential: string): Tokens {
   return {
-    token: (refused) =>
-      refused === credential ? Promise.reject(clientError("signed_out")) : Promise.resolve(credential),
+    token: (refused, because = clientError("signed_out")) =>
+      refused === credential ? Promise.reject(because) : Promise.resolve(credential),
   };
 }
 
 /** How long the application may take to get a token. After that it is asked anew. */
 export const getTokenMs = 20_000;
 
-/** Tokens that the application gets elsewhere. `get` is asked once at a time, and only when another token is needed. */
+/**
+ * Tokens that the application gets elsewhere. `get` is asked once at a time, and only when another token is needed. It
+ * says that somebody has to sign in by throwing `clientError("signed_out")`; after anything else it is asked again.
+ */
 export function tokensFrom(get: () => Promise<string>, clock: Clock): Tokens {
   let last: string | undefined;
   let asking: Promise<string> | undefined;
-  const ask = async (refused: string | undefined): Promise<string> => {
+  const ask = async (refused: string | undefined, because: TidingsError | undefined): Promise<string> => {
     const token = await within(getTokenMs, clock, get());
-    if (token === refused) throw clientError("signed_out");
+    if (token === refused) throw because ?? clientError("signed_out");
     last = token;
     return token;
   };
   return {
-    token: async (refused) => {
+    token: async (refused, because) => {
       if (last !== undefined && last !== refused) return last;
-      asking ??= ask(refused).finally(() => (asking = undefined));
+      asking ??= ask(refused, because).finally(() => (asking = undefined));
       return asking;
     },
   };
@@ -211,10 +247,12 @@ export function tokensFrom(get: () => Promise<string>, clock: Clock): Tokens {
 
 /** The promise, or `timeout`. */
 async function within<T>(ms: number, clock: Clock, promise: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = clock.setTimeout(() => late.reject(clientError("timeout")), ms);
+  let timer: unknown;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = clock.setTimeout(() => reject(clientError("timeout")), ms);
+  });
   try {
-    return await Promise.race([promise, late.promise]);
+    return await Promise.race([promise, late]);
   } finally {
     clock.clearTimeout(timer);
   }

@@ -1,13 +1,20 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import { after, test } from "node:test";
 import {
   type IdbDatabase,
   type IdbFactory,
   type IdbRequest,
   indexedDbStorage,
 } from "./indexed-db-storage.ts";
+import { folderStorage } from "./folder-storage.ts";
 import { localStorageStorage } from "./local-storage.ts";
-import { type ClientStorage, memoryStorage } from "./storage.ts";
+import { type ClientStorage, memoryStorage, reportingStorage } from "./storage.ts";
+
+const folders = await mkdtemp(path.join(os.tmpdir(), "tidings-storage-"));
+after(() => rm(folders, { recursive: true, force: true }));
 
 /** A `localStorage` that holds so many characters. */
 function webStorage(room = Number.POSITIVE_INFINITY) {
@@ -101,6 +108,7 @@ const kinds: Readonly<Record<string, () => ClientStorage>> = {
   memory: memoryStorage,
   localStorage: () => localStorageStorage(webStorage()),
   IndexedDB: () => indexedDbStorage(idb().factory),
+  folder: () => folderStorage(path.join(folders, "deep", "down")),
 };
 
 for (const [name, make] of Object.entries(kinds)) {
@@ -162,4 +170,81 @@ test("IndexedDB: it is opened once, and let go of when another tab needs that", 
   assert.equal(opened[0]?.closed, true);
   assert.equal((await storage.load("")).size, 2);
   assert.equal(opened.length, 2);
+});
+
+test("folder: the first thing that is kept makes it, for its owner alone", async () => {
+  const folder = path.join(folders, "new", "folder");
+  const storage = folderStorage(folder);
+  assert.equal((await storage.load("")).size, 0);
+  await assert.rejects(stat(folder), { code: "ENOENT" });
+  await storage.save("session", "secret");
+  assert.equal((await stat(folder)).mode & 0o777, 0o700);
+  assert.equal((await stat(path.join(folder, "session"))).mode & 0o777, 0o600);
+});
+
+test("folder: a file that was never finished is nothing, nor is one of somebody else", async () => {
+  const folder = path.join(folders, "strangers");
+  const storage = folderStorage(folder);
+  await storage.save("a", "1");
+  for (const name of ["b.1-1~", ".DS_Store", "100%", "%61", "notes.txt"]) {
+    await writeFile(path.join(folder, name), "?");
+  }
+  assert.deepEqual(await storage.load(""), new Map([["a", "1"]]));
+});
+
+test("folder: no key leads out of it, and each finds back what it has kept", async () => {
+  const folder = path.join(folders, "inner");
+  const storage = folderStorage(folder);
+  const keys = ["..", "../up", ".", "a/b", "a~", "CON*", "ü", "%2E"];
+  for (const key of keys) await storage.save(key, key);
+  const found = await storage.load("");
+  assert.deepEqual([...found.keys()].toSorted(), keys.toSorted());
+  assert.deepEqual([...found.values()].toSorted(), keys.toSorted());
+  for (const [key, text] of found) assert.equal(text, key);
+  assert.equal((await readdir(folder)).length, keys.length);
+  assert.deepEqual(
+    (await readdir(folders)).filter((name) => name === "up"),
+    [],
+  );
+});
+
+test("folder: of changes that overlap the last one counts, and none leaves anything lying about", async () => {
+  const folder = path.join(folders, "busy");
+  const storage = folderStorage(folder);
+  const changes = Array.from({ length: 20 }, (_, i) => storage.save("a", String(i)));
+  const removed = storage.remove("a");
+  const last = storage.save("a", "last");
+  await Promise.all([...changes, removed, last]);
+  assert.deepEqual(await storage.load(""), new Map([["a", "last"]]));
+  assert.deepEqual(await readdir(folder), ["a"]);
+});
+
+test("folder: what cannot be written is a rejection, and what is written next is not held up by it", async () => {
+  const file = path.join(folders, "a file");
+  await writeFile(file, "");
+  const storage = folderStorage(path.join(file, "below"));
+  await assert.rejects(storage.save("a", "1"), { code: "ENOTDIR" });
+  await rm(file);
+  await storage.save("a", "2");
+  assert.deepEqual(await storage.load(""), new Map([["a", "2"]]));
+});
+
+test("every failure of a storage is reported, and still one to whoever asked", async () => {
+  const reported: unknown[] = [];
+  const fail = (what: string) => () => {
+    // As a storage of the application's own may do it: at once.
+    throw new Error(what);
+  };
+  const storage = reportingStorage(
+    { load: fail("load"), save: fail("save"), remove: fail("remove") },
+    ({ code, cause }) => reported.push([code, (cause as Error).message]),
+  );
+  await assert.rejects(storage.load(""), /load/);
+  await assert.rejects(storage.save("a", "1"), /save/);
+  await assert.rejects(storage.remove("a"), /remove/);
+  assert.deepEqual(reported, [
+    ["storage_failed", "load"],
+    ["storage_failed", "save"],
+    ["storage_failed", "remove"],
+  ]);
 });

@@ -162,6 +162,33 @@ test("a topic that is being left is asked for again only when it was left", asyn
   assert.deepEqual(again.told, ["live"]);
 });
 
+test("a topic that could not be left is left later, and whoever wants it meanwhile begins anew", async () => {
+  const { client, clock, sockets } = await connected();
+  const end = client.subscribe("room/1", listener());
+  await settle();
+  const socket = sockets.last;
+  answer(socket, { "room/1": { position: "1" } });
+  end();
+  await settle();
+  const [leave] = socket.of("unsubscribe");
+  const error: FrameError = { code: "rate_limited", title: "Slower", retry: "later", retry_after_s: 1 };
+  push(socket, "room/1", "2");
+  socket.receive({ type: "error", id: leave?.id ?? 0, error });
+  const again = listener();
+  client.subscribe("room/1", again);
+  await settle();
+  push(socket, "room/1", "3");
+  assert.deepEqual(again.told, [], "what came before was not passed on");
+  await clock.pass(1_500);
+  const later = socket.of("unsubscribe").at(-1);
+  assert.notEqual(later?.id, leave?.id);
+  socket.receive({ type: "unsubscribed", id: later?.id ?? 0, topics: ["room/1"] });
+  await settle();
+  answer(socket, { "room/1": { position: "3" } });
+  push(socket, "room/1", "4");
+  assert.deepEqual(again.told, ["live", "e4"]);
+});
+
 test("after a reconnect every topic goes on from its own place", async () => {
   const { client, sockets, reconnect } = await connected();
   const [one, two, three] = [listener(), listener(), listener()];

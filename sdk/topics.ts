@@ -44,10 +44,12 @@ export const idsRememberedMax = 128;
  * asked    a frame is on its way
  * live     entries come
  * leaving  nobody listens any more, and the server has been told
+ * staying  it was told and could not be obeyed: it is told again, whoever listens by then. What came since was not
+ *          passed on, so that nobody can go on from there
  *
  * At most one frame of a topic is unanswered, so that answers need no order.
  */
-type Phase = "idle" | "asked" | "live" | "leaving";
+type Phase = "idle" | "asked" | "live" | "leaving" | "staying";
 
 type TopicRecord = {
   readonly topic: string;
@@ -110,7 +112,7 @@ export class Topics {
     if (this.#timer !== undefined) this.#deps.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
     for (const record of this.#records.values()) {
-      if (record.phase === "leaving") this.#left(record);
+      if (record.phase === "leaving" || record.phase === "staying") this.#left(record);
       else record.phase = "idle";
     }
   }
@@ -201,10 +203,11 @@ export class Topics {
     for (const record of this.#records.values()) {
       const { phase, listeners, notBefore, position } = record;
       const wanted = listeners.size > 0;
+      const toLeave = phase === "staying" || (phase === "live" && !wanted);
       if (phase === "idle" && !wanted) this.#records.delete(record.topic);
-      else if (phase === "asked" || phase === "leaving" || (phase === "live") === wanted) continue;
+      else if (!toLeave && phase !== "idle") continue;
       else if (notBefore > this.#deps.clock.now()) next = Math.min(next, notBefore);
-      else (phase === "live" ? leaving : position === undefined ? fresh : known).push(record);
+      else (toLeave ? leaving : position === undefined ? fresh : known).push(record);
     }
     if (this.#limits === undefined) return;
     this.#wake(next);
@@ -251,7 +254,7 @@ export class Topics {
       // Without a connection `lost` says what becomes of the topics.
       if (this.#limits === undefined) return;
       for (const record of records) {
-        if (record.phase === "leaving") this.#postpone(record, "live", error);
+        if (record.phase === "leaving") this.#postpone(record, "staying", error);
         else this.#refused(record, error);
       }
       this.#schedule();

@@ -1,52 +1,37 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { WebSocket } from "ws";
-import { uuidv7 } from "../../protocol/ids.ts";
+import { type TestContext, test } from "node:test";
+import { roomEntries, userRoomEntries } from "../../protocol/chat.ts";
 import { type ChatStore, openChat } from "../../sdk/chat-store.ts";
 import type { ChatState } from "../../sdk/chat-view.ts";
-import { type Client, createClient } from "../../sdk/client.ts";
-import type { SocketClass } from "../../sdk/socket.ts";
+import { createClient } from "../../sdk/client.ts";
 import { TidingsError } from "../../sdk/errors.ts";
 import { eventually } from "../harness.ts";
+import { matrix } from "../permissions/routes.ts";
+import { requests } from "../permissions/sockets.ts";
 import { openAccounts } from "./accounts.ts";
+import {
+  type Person,
+  type World,
+  Follower,
+  cuttable,
+  deeds,
+  everybodyKnows,
+  lawless,
+  randomOf,
+} from "./event-law.ts";
 
 /*
  * The law of events: whatever people do, what a client has made of its snapshot and of the entries that were pushed to
  * it equals what a client that comes now is told. The seed of a run is printed; SEED=n repeats its choices.
  */
 
-const stepsMin = 250;
-const stepsMax = 2_000;
 const people = 4;
-
-/** A generator of numbers in [0, 1) that a seed repeats (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let value = Math.imul(state ^ (state >>> 15), state | 1);
-    value ^= value + Math.imul(value ^ (value >>> 7), value | 61);
-    return ((value ^ (value >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-/** Sockets that can be cut as a network cuts them: without a word. */
-function cuttable() {
-  const open = new Set<WebSocket>();
-  class CuttableSocket extends WebSocket {
-    constructor(url: string, protocols?: string | string[]) {
-      super(url, protocols);
-      open.add(this);
-      this.on("close", () => open.delete(this));
-    }
-  }
-  return {
-    webSocket: CuttableSocket as unknown as SocketClass,
-    cut: () => {
-      for (const socket of open) socket.terminate();
-    },
-  };
-}
+/** Times that each deed is done with a look at everybody after it. */
+const timesEach = 4;
+/** Deeds that nobody waits for. */
+const stormSteps = 250;
+/** After so many choices a deed for which there never was an occasion is a mistake of the test. */
+const choicesMax = 4_000;
 
 /** Reads each room once, when the person comes into it; all else comes by entries. Returns what ends it. */
 function openRoomsOf(store: ChatStore): () => void {
@@ -65,150 +50,118 @@ function openRoomsOf(store: ChatStore): () => void {
   return store.subscribe(look);
 }
 
-type Person = {
-  readonly client: Client;
-  readonly store: ChatStore;
-  readonly id: number;
-  readonly token: string;
-  readonly cut: () => void;
-};
-
-async function lookAtEverything(store: ChatStore): Promise<void> {
-  for (const roomId of Object.keys(store.get().rooms).map(Number)) {
-    await store.openRoom(roomId);
-    await store.loadMembers(roomId);
-  }
-}
-
-/** What the law speaks of: not what one device alone knows. */
-function publicPart({ me, rooms }: ChatState): unknown {
-  const views = Object.entries(rooms).map(([id, view]) => {
-    const members = [...(view.members ?? [])].sort((a, b) => a.user_id - b.user_id);
-    return [id, { ...view, members, pending: [], stale: false }] as const;
-  });
-  return { me, rooms: Object.fromEntries(views) };
-}
-
-test("what was told plus what was pushed is what a newcomer is told, whatever people do and however often the network is cut", async (t) => {
-  const accounts = await openAccounts(t, { RATE_LIMIT_FRAMES: "1000/10000" });
+/** People who have each seen the room for all. Types of the entries that they are told are kept. */
+async function gather(t: TestContext): Promise<World & { readonly told: ReadonlySet<string> }> {
+  const generous = { RATE_LIMIT_FRAMES: "1000/10000", RATE_LIMIT_PERSON: "10000/100000" };
+  const accounts = await openAccounts(t, generous);
   const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 1e9));
   t.diagnostic(`SEED=${seed}`);
-  const random = randomOf(seed);
-  const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)];
-  const { url } = accounts;
-
+  const told = new Set<string>();
   const all: Person[] = [];
   for (let i = 0; i < people; i++) {
     const { webSocket, cut } = cuttable();
     const { access_token, user } = await accounts.register();
-    const client = createClient({ url, credentials: access_token, webSocket });
+    const client = createClient({ url: accounts.url, credentials: access_token, webSocket });
     const store = await openChat(client);
-    all.push({ client, store, id: user.id, token: access_token, cut });
+    const follower = new Follower(client, user.id, ({ type }) => told.add(type));
+    follower.start();
+    all.push({ client, store, follower, id: user.id, token: access_token, cut });
     const close = openRoomsOf(store);
     t.after(() => {
       close();
+      follower.stop();
       store.stop();
       client.stop();
     });
   }
-  const roomOf = ({ store }: Person): number => Number(pick(Object.keys(store.get().rooms)) ?? 1);
-  const ownRoomOf = (who: Person): number =>
-    Number(pick(Object.entries(who.store.get().rooms).filter(([, { role }]) => role === "owner"))?.[0] ?? 1);
-  const messageOf = ({ store }: Person, roomId: number) => pick(store.get().rooms[roomId]?.messages ?? []);
-  const other = (): number => pick(all)?.id ?? 0;
+  const world = { all, random: randomOf(seed), told };
+  await everybodyKnows(all, 1, "coming");
+  return world;
+}
 
-  const deeds: Readonly<Record<string, (who: Person) => Promise<unknown>>> = {
-    write: async (who) => who.store.send(roomOf(who), `said ${Math.floor(random() * 1e6)}`),
-    "write again": async (who) => {
-      const body = { client_msg_id: uuidv7(), content: "twice" };
-      const roomId = roomOf(who);
-      await Promise.all([who.client.chat.send(roomId, body), who.client.chat.send(roomId, body)]);
-    },
-    edit: async (who) => {
-      const message = messageOf(who, roomOf(who));
-      if (message !== undefined) {
-        await who.client.chat.edit(message.room_id, message.id, { content: `edited ${random()}` });
-      }
-    },
-    delete: async (who) => {
-      const message = messageOf(who, roomOf(who));
-      if (message !== undefined) await who.client.chat.deleteMessage(message.room_id, message.id);
-    },
-    read: async (who) => {
-      const roomId = roomOf(who);
-      const last = who.store.get().rooms[roomId]?.room.last_seq ?? 0;
-      await who.client.chat.markRead(roomId, Math.floor(random() * (last + 1)));
-    },
-    open: async (who) =>
-      who.client.chat.createRoom({
-        kind: random() < 0.5 ? "public" : "private",
-        name: `room ${Math.floor(random() * 1e6)}`,
-        member_ids: random() < 0.5 ? [other()] : [],
-      }),
-    "open direct": async (who) => who.client.chat.directRoom(other()),
-    rename: async (who) =>
-      who.client.chat.renameRoom(ownRoomOf(who), `renamed ${Math.floor(random() * 1e6)}`),
-    add: async (who) => who.client.chat.addMembers(ownRoomOf(who), [other()]),
-    remove: async (who) => {
-      const roomId = ownRoomOf(who);
-      const member = pick(who.store.get().rooms[roomId]?.members ?? []);
-      if (member !== undefined) await who.client.chat.removeMember(roomId, member.user_id);
-    },
-    promote: async (who) =>
-      who.client.chat.changeRole(
-        ownRoomOf(who),
-        other(),
-        pick(["moderator", "member", "owner"] as const) ?? "member",
-      ),
-    leave: async (who) => who.client.chat.leave(roomOf(who)),
-    "cut the network": async (who) => Promise.resolve(who.cut()),
-  };
-  const weights: Readonly<Record<string, number>> = {
-    write: 8,
-    edit: 3,
-    read: 3,
+/**
+ * Refusals are answers; anything else is a fault: of the network, of the server, or of the client. But for a request
+ * whose connection was cut on purpose.
+ */
+function isExpected(error: unknown, isCut: boolean): boolean {
+  if (!(error instanceof TidingsError)) return false;
+  return (error.status >= 400 && error.status < 500) || (isCut && error.code === "disconnected");
+}
 
-    remove: 1,
-    leave: 1,
-  };
-  const names = Object.keys(deeds).flatMap((name) => Array.from({ length: weights[name] ?? 2 }, () => name));
-
-  const done = new Map<string, number>();
-  const isMissing = (name: string): boolean => !done.has(name);
-  for (let i = 0; i < stepsMin || (i < stepsMax && Object.keys(deeds).some(isMissing)); i++) {
-    const [name, who] = [pick(names) ?? "write", pick(all)];
-    if (who === undefined) continue;
-    try {
-      await deeds[name]?.(who);
-      done.set(name, (done.get(name) ?? 0) + 1);
-    } catch (error) {
-      // Refusals are answers; anything else is a fault. A room may be gone before its messages are read.
-      assert.ok(
-        error instanceof TidingsError && error.status !== undefined && error.status < 500,
-        String(error),
-      );
-    }
+async function act(world: World, name: string, isCut = false): Promise<number | undefined> {
+  const who = world.all[Math.floor(world.random() * world.all.length)];
+  if (who === undefined) return undefined;
+  try {
+    return await deeds[name]?.act(world, who);
+  } catch (error) {
+    assert.ok(isExpected(error, isCut), `${name}: ${String(error)}`);
+    return undefined;
   }
-  assert.deepEqual(Object.keys(deeds).filter(isMissing), [], "every deed was done");
+}
 
+/** A deed by its weight. */
+function choose({ random }: World): string {
+  const names = Object.entries(deeds).flatMap(([name, { weight }]) =>
+    Array.from({ length: weight }, () => name),
+  );
+  return names[Math.floor(random() * names.length)] ?? "write";
+}
+
+async function everythingIsSent(all: readonly Person[]): Promise<void> {
   for (const { client, store, id } of all) {
     await eventually(`everything that person ${id} wrote is sent`, () =>
       store.outbox.get().every(({ status }) => status === "failed"),
     );
     await eventually(`person ${id} is connected`, () => client.connection.get().state === "open");
   }
-  for (const { store, id, token } of all) {
-    const fresh = createClient({ url, credentials: token, webSocket: WebSocket });
-    const newcomer = await openChat(fresh);
-    try {
-      await eventually(`person ${id} knows what a newcomer is told`, async () => {
-        await lookAtEverything(newcomer);
-        const expected = JSON.stringify(publicPart(newcomer.get()));
-        return JSON.stringify(publicPart(store.get())) === expected;
-      }).catch(() => assert.deepEqual(publicPart(store.get()), publicPart(newcomer.get())));
-    } finally {
-      newcomer.stop();
-      fresh.stop();
-    }
+}
+
+test("every command of rooms is one of the deeds", () => {
+  const commands = Object.keys(matrix)
+    .map((row) => row.split(" #")[0] ?? "")
+    .filter((route) => !route.startsWith("GET ") && /^\w+ \/api\/v1\/(?:rooms|messages)\b/.test(route));
+  const known = [...Object.values(deeds).flatMap(({ commands }) => commands), ...lawless];
+  assert.deepEqual([...new Set([...commands, ...Object.keys(requests)])].toSorted(), known.toSorted());
+});
+
+test("after each deed everybody knows what a newcomer is told, by a snapshot and the entries after it alone", async (t) => {
+  const world = await gather(t);
+  const left = new Map(Object.keys(deeds).map((name) => [name, timesEach]));
+  for (let choices = 0; left.size > 0; choices++) {
+    assert.ok(choices < choicesMax, `there was no occasion for: ${[...left.keys()].join(", ")}`);
+    // Those that are still to be done, and now and then another, which gives occasion to them.
+    const names = [...left.keys()];
+    const name = choices % 3 === 0 ? choose(world) : (names[choices % names.length] ?? "write");
+    const roomId = await act(world, name);
+    if (roomId === undefined) continue;
+    await everythingIsSent(world.all);
+    await everybodyKnows(world.all, roomId, name);
+    const times = (left.get(name) ?? 0) - 1;
+    if (times > 0) left.set(name, times);
+    else left.delete(name);
   }
+  const types = [...Object.keys(roomEntries), ...Object.keys(userRoomEntries)];
+  assert.deepEqual(
+    types.filter((type) => !world.told.has(type)),
+    [],
+    "entries of every type were told",
+  );
+});
+
+test("in the end everybody knows what a newcomer is told, whatever people did at once and however often the network was cut", async (t) => {
+  const world = await gather(t);
+  // What was missed may be too much to be sent again: then a store reads anew, and a follower has no answer.
+  for (const { follower } of world.all) follower.stop();
+  const doing = new Set<Promise<unknown>>();
+  for (let i = 0; i < stormSteps; i++) {
+    if (world.random() < 0.05) world.all[Math.floor(world.random() * people)]?.cut();
+    const one = act(world, choose(world), true).finally(() => doing.delete(one));
+    doing.add(one);
+    // A few at once.
+    while (doing.size >= 4) await Promise.race(doing);
+  }
+  await Promise.all(doing);
+  await everythingIsSent(world.all);
+  const roomIds = new Set(world.all.flatMap(({ store }) => Object.keys(store.get().rooms).map(Number)));
+  for (const roomId of roomIds) await everybodyKnows(world.all, roomId, "the storm", ["store"]);
 });
