@@ -94,5 +94,5 @@ export function afterClose(code: number): Pick<CloseRule, "reconnect" | "waitMax
   if (rule !== undefined) return rule;
   if (code >= 4000 && code < 4100) return { reconnect: false, waitMaxMs: 0 };
   if ([1002, 1003, 1007, 1008, 1009].includes(code)) return { reconnect: false, waitMaxMs: 0 };
-  return { reconnect: true, waitMaxMs: 1_000 };
+  return { reconnect: true, waitMaxMs: 500 };
 }

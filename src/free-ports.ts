@@ -12,7 +12,7 @@ export async function requireFreePorts(
   const { host, port, metricsHost, metricsPort, roles } = config;
   // Both are open at the same time, as they will be.
   await using stack = new AsyncDisposableStack();
-  if (roles.includes("api")) stack.use(await opened({ host, port }, "PORT"));
+  if (roles.includes("api") || roles.includes("gateway")) stack.use(await opened({ host, port }, "PORT"));
   if (metricsPort !== undefined) {
     stack.use(await opened({ host: metricsHost, port: metricsPort }, "METRICS_PORT"));
   }

@@ -15,7 +15,7 @@
 #define TEXT_MAX 8192
 #define SMALL_BUFFER_BYTES 32768
 /* As the clients do: the first pause by the table of close codes, later ones doubled; drawn anew each time. */
-#define FIRST_PAUSE_MS 1000
+#define FIRST_PAUSE_MS 500
 #define PAUSE_MS 500
 #define PAUSE_MAX_MS 20000
 

@@ -17,7 +17,7 @@ export type SocketEvents = {
 
 const headEnd = Buffer.from("\r\n\r\n");
 /** As the clients do: the first pause by the table of close codes, later ones doubled; drawn anew each time. */
-const firstPauseMs = 1_000;
+const firstPauseMs = 500;
 const pauseMs = 500;
 const pauseMaxMs = 20_000;
 

@@ -16,6 +16,10 @@ export class StuckLink implements Link {
     this.unsentBytes += frames.length;
   }
 
+  together(work: () => void): void {
+    work();
+  }
+
   setReading(reading: boolean): void {
     this.reading = reading;
   }
@@ -35,7 +39,7 @@ export class StuckLink implements Link {
 }
 
 /** An open connection over such a link. */
-export function openStuck() {
+export function openStuck(onRoom: (connection: Connection) => void = () => undefined) {
   const link = new StuckLink();
   let rooms = 0;
   const connection = new Connection({
@@ -45,7 +49,10 @@ export function openStuck() {
     native: true,
     encoding: nativeFrames,
     frameTokens: 1,
-    onRoom: () => rooms++,
+    onRoom: (one) => {
+      rooms++;
+      onRoom(one);
+    },
   });
   connection.phase = "open";
   return { link, connection, rooms: () => rooms };

@@ -95,6 +95,11 @@ export class Connection implements Reader {
     if (this.phase !== "closed") this.#link.write(bytes);
   }
 
+  together(work: () => void): void {
+    if (this.phase === "closed") work();
+    else this.#link.together(work);
+  }
+
   lag(): void {
     if (this.fullSinceMs !== undefined || this.phase === "closed") return;
     this.fullSinceMs = performance.now();

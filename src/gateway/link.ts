@@ -7,6 +7,9 @@ import { splitFrames } from "./frame-bytes.ts";
 /** How long the client's side of a close is waited for, milliseconds. */
 export const closeWithinMs = 3_000;
 
+/** Bytes that are held back to go out in one piece. */
+const heldBytesMax = 16_384;
+
 /** The way to a client. Takes the bytes of WebSocket frames, whatever it makes of them. */
 export type Link = {
   /** Bytes that the client has not taken yet. */
@@ -14,6 +17,8 @@ export type Link = {
   /** Whether the client can show that it lives. */
   readonly answersPings: boolean;
   write(frames: Buffer): void;
+  /** What is written while `work` runs goes out in one piece, unless it is much. */
+  together(work: () => void): void;
   /** Lets what the client sends wait, or no longer. */
   setReading(reading: boolean): void;
   /** Calls back once, when a client that had too many bytes waiting has taken all of them. */
@@ -38,7 +43,19 @@ export class WebSocketLink implements Link {
   }
 
   write(frames: Buffer): void {
-    this.#socket.write(frames);
+    const socket = this.#socket;
+    // What is held back counts as waiting for the client, which must not be taken for one that takes nothing.
+    if (socket.writableCorked > 0 && socket.writableLength > heldBytesMax) socket.uncork();
+    socket.write(frames);
+  }
+
+  together(work: () => void): void {
+    this.#socket.cork();
+    try {
+      work();
+    } finally {
+      if (this.#socket.writableCorked > 0) this.#socket.uncork();
+    }
   }
 
   setReading(reading: boolean): void {
@@ -77,6 +94,10 @@ export class EventStreamLink implements Link {
   write(frames: Buffer): void {
     const events = splitFrames(frames).map(({ isPing, text }) => (isPing ? ":\n\n" : this.#eventOf(text)));
     this.#response.write(events.join(""));
+  }
+
+  together(work: () => void): void {
+    work();
   }
 
   setReading(): void {

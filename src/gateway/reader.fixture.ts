@@ -56,6 +56,10 @@ export class TestReader implements Reader {
     else this.unsent.push(bytes);
   }
 
+  together(work: () => void): void {
+    work();
+  }
+
   signal(_key: string, bytes: Buffer): void {
     this.write(bytes);
   }

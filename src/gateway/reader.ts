@@ -20,6 +20,8 @@ export type Reader = {
   readonly full: boolean;
   /** Sends bytes of its encoding. Never throws; after the end it does nothing. */
   write(bytes: Buffer): void;
+  /** What is written while `work` runs goes out in one piece. It must not wait for anything. */
+  together(work: () => void): void;
   /** Sends a signal, or keeps it as the newest of its key while the reader is full. */
   signal(key: string, bytes: Buffer): void;
   /**

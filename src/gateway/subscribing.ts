@@ -83,8 +83,10 @@ export async function subscribe(
       topics[topic] = backlog.limited ? { position: from, limited: true } : { position: position ?? from };
     } else refused[topic] = frameError(takenAway());
   }
-  answer({ topics, refused });
-  for (const { subscription, backlog } of ready) deps.catchUp.begin(subscription, backlog);
+  reader.together(() => {
+    answer({ topics, refused });
+    for (const { subscription, backlog } of ready) deps.catchUp.begin(subscription, backlog);
+  });
 }
 
 /**
