@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Admission } from "./admission.ts";
+import { Admission, addressesMax } from "./admission.ts";
 
 const clock = { now: () => 0 };
 const rules = { perAddressMax: 2, perActorMax: 1, handshakes: { perSecond: 1, burst: 3 } };
@@ -39,4 +39,16 @@ test("an address that knocks too often is told when to come back", () => {
     [0, 0, 0, 1],
   );
   assert.equal(admission.knock("10.0.0.2"), 0);
+});
+
+test("the knocks of so many addresses are remembered and not of one more: who knocked longest ago is forgotten", () => {
+  for (const [others, retryAfterS] of [
+    [addressesMax - 1, 1],
+    [addressesMax, 0],
+  ] as const) {
+    const admission = new Admission(rules, clock);
+    for (let i = 0; i < rules.handshakes.burst; i++) admission.knock("10.0.0.1");
+    for (let i = 0; i < others; i++) admission.knock(`other ${i}`);
+    assert.equal(admission.knock("10.0.0.1"), retryAfterS);
+  }
 });

@@ -227,7 +227,8 @@ export class CatchUp {
   #backlogOf({ subscription, from, entries, bytes, limited }: Load): Backlog {
     const { topic } = subscription.channel;
     const ring = this.#deps.hub.ringOf(topic);
-    if (!limited && ring.missed(topic, subscription.at, missedEntriesMax) !== undefined) {
+    const room = missedEntriesMax - entries.length;
+    if (!limited && ring.missed(topic, subscription.at, room) !== undefined) {
       return { limited: false, entries, bytes, from };
     }
     this.#release(subscription.reader, bytes);

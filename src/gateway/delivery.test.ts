@@ -105,7 +105,7 @@ class Client {
       topics.filter((topic) => !this.gone.has(topic)).map((topic) => [topic, this.#positions.get(topic)]),
     );
     const actor = { id: this.id } as never;
-    await subscribe(this.#gateway.subscribing, reader, actor, wanted, (subscribed) => {
+    await subscribe(this.#gateway.subscribing, reader, { actor, wanted }, (subscribed) => {
       if (this.#reader === reader) this.#answered(subscribed);
     });
   }

@@ -85,7 +85,7 @@ export class Dispatch {
         id,
         new AppError("rate_limited", {
           detail: `more than ${perSecond} frames per second`,
-          retryAfterS: Math.max(1, Math.ceil(1 - connection.frameTokens / perSecond)),
+          retryAfterS: Math.max(1, Math.ceil((1 - connection.frameTokens) / perSecond)),
         }),
       );
     }
@@ -187,7 +187,7 @@ export class Dispatch {
     id: number,
     wanted: ReadonlyMap<string, string | undefined>,
   ): Promise<void> {
-    await subscribe(this.#deps.subscribing, connection, actor, wanted, ({ topics, refused }) => {
+    await subscribe(this.#deps.subscribing, connection, { actor, wanted }, ({ topics, refused }) => {
       connection.write(frameOf({ type: "subscribed", id, topics, refused }));
       for (const topic of Object.keys(topics)) {
         const signal = this.#deps.signalOf(topic);

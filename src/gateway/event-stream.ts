@@ -84,10 +84,12 @@ async function open(gateway: Gateway, request: RouteRequest): ReturnType<Route["
       );
       const answer = (subscribed: Subscribed): void =>
         connection.write(frameOf({ type: "subscribed", id: 0, ...subscribed }));
-      subscribe(gateway.subscribing, connection, actor, positions, answer).catch((error: unknown) => {
-        gateway.deps.log.error({ err: error }, "an event stream could not be opened");
-        gateway.end(connection, "internal");
-      });
+      subscribe(gateway.subscribing, connection, { actor, wanted: positions }, answer).catch(
+        (error: unknown) => {
+          gateway.deps.log.error({ err: error }, "an event stream could not be opened");
+          gateway.end(connection, "internal");
+        },
+      );
     },
   };
 }

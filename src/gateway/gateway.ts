@@ -233,7 +233,7 @@ export class Gateway {
     // Whoever has gone meanwhile must not join: nobody would take them out again.
     if (connection.phase !== "open") return;
     const wanted = new Map(topics.flat().map((topic): [string, undefined] => [topic, undefined]));
-    await subscribe(this.subscribing, connection, actor, wanted, () => undefined);
+    await subscribe(this.subscribing, connection, { actor, wanted }, () => undefined);
   }
 
   /** What is true of a topic at this moment, for those who begin to read it. */

@@ -87,6 +87,8 @@ export class Hub {
       } catch (error) {
         this.#options.onFault?.(error, entry);
         this.#loseTopic(entry);
+        // It may be missing here, or what it was to redact may be here: whoever comes back reads the log.
+        this.#rings[partition] = new Ring(entry.offset, this.#options.ring);
       }
     }
     this.#ring(partition).advance(end);

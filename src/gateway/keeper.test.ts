@@ -6,7 +6,7 @@ import type { UserActor } from "../access/actor.ts";
 import { AppError } from "../lib/errors.ts";
 import { openStuck } from "./connection.fixture.ts";
 import { unsentBytesMax } from "./connection.ts";
-import { Keeper, slowReaderMs } from "./keeper.ts";
+import { Keeper, heartbeatMs, slowReaderMs } from "./keeper.ts";
 import { textsOf } from "./reader.fixture.ts";
 
 function open(t: TestContext, refusal?: AppError) {
@@ -74,6 +74,64 @@ test("the end of a token is announced once, a minute before, and then it is the 
   clock.advance(60_000);
   visit();
   assert.deepEqual(ended, ["token_expired"]);
+});
+
+/** A connection whose token ends between two turns, and the time that passes for all. */
+function openEnding(t: TestContext, leftMs: number) {
+  t.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+  const opened = open(t);
+  const { connection, clock, keeper, link } = opened;
+  connection.actor = person(clock.now() + leftMs);
+  keeper.visit(connection);
+  return {
+    ...opened,
+    pass: (ms: number) => {
+      connection.heard = true;
+      clock.advance(ms);
+      t.mock.timers.tick(ms);
+    },
+    told: () => link.written.flatMap(textsOf).filter((text) => text.includes("token.expiring")).length,
+  };
+}
+
+test("a token that ends between two turns ends the connection at that moment", (t) => {
+  const { pass, ended, told } = openEnding(t, heartbeatMs - 1);
+  pass(heartbeatMs - 2);
+  assert.deepEqual([ended, told()], [[], 1]);
+  pass(1);
+  assert.deepEqual(ended, ["token_expired"]);
+});
+
+test("a token that is renewed before it ends does not end the connection, and the newer one does", (t) => {
+  const { pass, ended, connection, clock, keeper } = openEnding(t, 10_000);
+  pass(9_999);
+  keeper.visit(connection);
+  assert.deepEqual(ended, []);
+  connection.actor = person(clock.now() + 40_000);
+  pass(1);
+  assert.deepEqual(ended, []);
+  keeper.visit(connection);
+  pass(heartbeatMs);
+  keeper.visit(connection);
+  assert.deepEqual(ended, []);
+  pass(40_000 - heartbeatMs - 2);
+  assert.deepEqual(ended, []);
+  pass(1);
+  assert.deepEqual(ended, ["token_expired"]);
+});
+
+test("nobody is sent away for a token once they have gone", (t) => {
+  const gone = openEnding(t, 10_000);
+  gone.keeper.remove(gone.connection);
+  gone.pass(10_000);
+  assert.deepEqual(gone.ended, []);
+});
+
+test("a keeper that has stopped sends nobody away", (t) => {
+  const { keeper, pass, ended } = openEnding(t, 10_000);
+  keeper.stop();
+  pass(2 * heartbeatMs);
+  assert.deepEqual(ended, []);
 });
 
 test("a key that was revoked ends its connections; a database that is away does not", async (t) => {

@@ -29,6 +29,9 @@ export type Subscribed = {
   readonly refused: Readonly<Record<string, FrameError>>;
 };
 
+/** Topics, each with the position that the reader has of it, if any, and who asks for them. */
+export type Wish = { readonly actor: Actor; readonly wanted: ReadonlyMap<string, string | undefined> };
+
 type Joined = {
   readonly topic: string;
   readonly position: string | undefined;
@@ -45,8 +48,7 @@ type Joined = {
 export async function subscribe(
   deps: SubscribingDeps,
   reader: Subscriber,
-  actor: Actor,
-  wanted: ReadonlyMap<string, string | undefined>,
+  { actor, wanted }: Wish,
   answer: (subscribed: Subscribed) => void,
 ): Promise<void> {
   const refused: Record<string, FrameError> = {};
@@ -66,6 +68,9 @@ export async function subscribe(
   await findLost(deps, joined).catch((error: unknown) => {
     for (const one of joined) if (isAhead(deps, one)) refuse(one, error);
   });
+  for (const { topic, subscription } of joined) {
+    if (subscription.index === -1) refused[topic] ??= frameError(takenAway());
+  }
   const kept = joined.filter(({ subscription }) => subscription.index !== -1);
   const known = kept.filter(({ lost }) => !lost).map(({ subscription }) => subscription);
   const backlogs = await deps.catchUp.prepare(reader, known);

@@ -46,7 +46,7 @@ export class Tail {
   #doubts = 0;
   #verified = 0;
   #verifying: Promise<void> | undefined;
-  #lateCheck: Promise<void> | undefined;
+  #isLateCheckDue = false;
   #lateCheckAtMs = Number.NEGATIVE_INFINITY;
   #generation: number;
 
@@ -95,8 +95,9 @@ export class Tail {
     const place = this.#places[partition];
     if (place === undefined) return;
     // Most often the notice is only older than what was read. After a failover or a restore it is not.
-    if (head < place.offset) this.#lateCheck ??= this.#follow(this.#checkLate());
-    else void this.#follow(this.#readUpTo(partition, head));
+    if (head < place.offset) {
+      if (!this.#isLateCheckDue) void this.#follow(this.#checkLate());
+    } else void this.#follow(this.#readUpTo(partition, head));
   }
 
   async #readUpTo(partition: number, head: number): Promise<void> {
@@ -161,10 +162,11 @@ export class Tail {
 
   /** Late notices are many and losses few, so nothing waits for this; but no notice is left without it. */
   async #checkLate(): Promise<void> {
+    this.#isLateCheckDue = true;
     const waitMs = this.#lateCheckAtMs + lateCheckEveryMs - performance.now();
     if (waitMs > 0) await pause(waitMs, this.#stopping.signal);
     this.#lateCheckAtMs = performance.now();
-    this.#lateCheck = undefined;
+    this.#isLateCheckDue = false;
     const offsets = this.offsets();
     const heads = await this.#deps.eventlog.heads().catch((error: unknown) => {
       this.#deps.log.debug({ err: error }, "the log's heads cannot be read");

@@ -214,8 +214,15 @@ test("a flood is told to slow down, and then sent away, and so is endless nonsen
   assert.equal((await flood.end()).code, 4108);
   assert.ok(flood.frames.some((one) => isError(one) && one.error.code === "rate_limited"));
   const nonsense = await greet(accounts.url, ann.access_token);
-  for (let i = 0; i < 25; i++) nonsense.send("?");
+  for (let i = 0; i < 20; i++) nonsense.send("?");
+  await eventually("all of it is answered", () => nonsense.frames.filter(isError).length === 20);
+  nonsense.send({ type: "ping" });
+  await nonsense.next("pong", (one): one is ServerFrame => one.type === "pong");
+  nonsense.send("?");
   assert.equal((await nonsense.end()).code, 4002);
+  const pings = await greet(accounts.url, ann.access_token);
+  for (let i = 0; i < 100; i++) pings.ws.ping();
+  assert.equal((await pings.end()).code, 4108);
   await isFine();
 });
 

@@ -27,6 +27,15 @@ const isEntry =
   (frame: ServerFrame): frame is EntryFrame =>
     frame.type === "entry" && frame.entry.type === type;
 
+/** A token of somebody whom another program vouches for. */
+function outsideToken(subject: string, claims: Readonly<Record<string, unknown>>): Promise<string> {
+  return new SignJWT({ ...claims })
+    .setProtectedHeader({ alg: "HS256" })
+    .setSubject(subject)
+    .setExpirationTime(Math.floor(Date.now() / 1_000) + 600)
+    .sign(new TextEncoder().encode(jwtSecret));
+}
+
 /** A token of the same person that ends at another time. */
 async function tokenUntil({ access_token }: SignedIn, expiresInS: number): Promise<string> {
   const { exp: _, ...claims } = claimsOf(access_token);
@@ -191,19 +200,66 @@ test("whoever was away resumes from their position: everything since, once, then
   assert.deepEqual(texts(), ["one", "two", "three", "four"]);
 });
 
-test("a position of another log, or one that is none, is answered with limited and goes on from now", async (t) => {
+test("whoever renews with a token that may less hears nothing more of what only the other one opened", async (t) => {
+  const accounts = await openAccounts(t);
+  const ann = await accounts.register();
+  const hidden = topics.room(await newRoom(accounts, ann));
+  const open = topics.room(1);
+  const manager = await outsideToken("eve", { scope: "chat:manage" });
+  const more = await outsideToken("eve", { scope: "chat:manage inbox:read" });
+  const eve = await greet(accounts.url, manager);
+  const { topics: granted } = await subscribed(eve, hidden, open);
+  assert.deepEqual(Object.keys(granted).sort(), [open, hidden].sort());
+  const heard = () =>
+    eve.frames
+      .filter(isEntry("message.created"))
+      .map(({ entry }) => (entry.data as { message: { content: string } }).message.content);
+  const hiddenId = Number(hidden.slice("room/".length));
+
+  for (const [id, token] of [
+    [11, more],
+    [12, more],
+  ] as const) {
+    eve.send({ type: "auth", id, token });
+    assert.equal((await eve.answer(id)).type, "renewed");
+    await say(accounts, ann, hiddenId, `after ${id}`);
+    await eventually("nothing is taken away", () => heard().includes(`after ${id}`));
+  }
+  eve.send({ type: "auth", id: 13, token: await outsideToken("eve", {}) });
+  assert.equal((await eve.answer(13)).type, "renewed");
+  const gone = eve.frames.filter(({ type }) => type === "removed");
+  assert.deepEqual(
+    gone.map((frame) => frame.type === "removed" && frame.topic),
+    [hidden],
+    "told before it goes on",
+  );
+  await say(accounts, ann, hiddenId, "secret");
+  await say(accounts, ann, 1, "for all");
+  await eventually("the room that anybody may read", () => heard().includes("for all"));
+  eve.send({ type: "resume", id: 14, positions: { [hidden]: granted[hidden]?.position ?? "" } });
+  const again = (await eve.answer(14)) as SubscribedFrame;
+  assert.deepEqual([again.topics, again.refused[hidden]?.code], [{}, "not_found"]);
+  assert.deepEqual(heard(), ["after 11", "after 12", "for all"]);
+});
+
+test("a position of another log, one that this log has never had, or none at all is answered with limited and goes on from now", async (t) => {
   const accounts = await openAccounts(t);
   const ann = await accounts.register();
   const roomId = await newRoom(accounts, ann);
   const topic = topics.room(roomId);
   const socket = await greet(accounts.url, ann.access_token);
+  const { position: here = "" } = (await subscribed(socket, topic)).topics[topic] ?? {};
+  const [generation, partition, offset] = here.split("-").map(Number);
+  socket.send({ type: "unsubscribe", id: 9, topics: [topic] });
+  await socket.answer(9);
   for (const [id, position] of [
-    [1, "9-0-5"],
-    [2, "nonsense"],
+    [2, `${(generation ?? 0) + 1}-${partition}-${offset}`],
+    [3, `${generation}-${partition}-${(offset ?? 0) + 1}`],
+    [4, "nonsense"],
   ] as const) {
     socket.send({ type: "resume", id, positions: { [topic]: position } });
     const answer = (await socket.answer(id)) as SubscribedFrame;
-    assert.equal(answer.topics[topic]?.limited, true, position);
+    assert.deepEqual(answer.topics[topic], { position: here, limited: true }, position);
     socket.send({ type: "unsubscribe", id: id + 10, topics: [topic] });
     await socket.answer(id + 10);
   }

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type ServerResponse, createServer } from "node:http";
+import { type AddressInfo, type Socket, connect } from "node:net";
+import { type TestContext, test } from "node:test";
+import { closeRules } from "../../protocol/close-codes.ts";
+import { frameOf } from "./frames.ts";
+import { EventStreamLink, closeWithinMs } from "./link.ts";
+
+/** A stream that somebody has asked for, its link, and the connection of whoever asked. */
+async function open(t: TestContext) {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const client: Socket = connect(port, "127.0.0.1");
+  client.on("error", () => undefined);
+  client.pause();
+  t.after(() => {
+    client.destroy();
+    server.closeAllConnections();
+    server.close();
+  });
+  client.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  const [, response] = (await once(server, "request")) as [unknown, ServerResponse];
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const link = new EventStreamLink(response, new Map([["room/1", "1-0-0"]]));
+  const closed = once(response, "close");
+  return { client, response, link, closed };
+}
+
+const { code, meaning } = closeRules.slow_reader;
+
+test("a stream whose client takes nothing is told why it ends, and is cut when that is not taken in time", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { response, link, closed, client } = await open(t);
+  const position = `1-0-${"7".repeat(1_000)}`;
+  const frame = frameOf({ type: "limited", topic: "room/1", position });
+  // Beyond all that the network keeps on the way.
+  while (response.writableLength < 8 * 1_048_576) {
+    link.write(Buffer.concat(Array.from({ length: 1_000 }, () => frame)));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  link.close(code, meaning);
+  t.mock.timers.tick(closeWithinMs - 1);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([response.destroyed, response.writableEnded], [false, true]);
+  t.mock.timers.tick(1);
+  await closed;
+  assert.equal(response.destroyed, true);
+  client.resume();
+  await once(client, "close");
+});
+
+test("a stream whose client takes what it is sent ends with the reason, and nobody cuts its connection", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { response, link, closed, client } = await open(t);
+  let text = "";
+  client.on("data", (more: Buffer) => (text += more.toString()));
+  client.resume();
+  const cut = t.mock.method(response, "destroy");
+  link.close(code, meaning);
+  await closed;
+  while (!text.endsWith("\r\n0\r\n\r\n")) await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(text.includes(`event: close\ndata: ${JSON.stringify({ code, reason: meaning })}\n\n`), text);
+  t.mock.timers.tick(closeWithinMs);
+  assert.deepEqual([response.writableFinished, cut.mock.callCount()], [true, 0]);
+});
