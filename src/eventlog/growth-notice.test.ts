@@ -23,7 +23,7 @@ test("a notice is read as it was written, whatever its entries hold", () => {
       fc.option(fc.string(), { nil: undefined }),
       (texts, trace) => {
         const entries = texts.map((text, i) => entry(i + 1, jsonText({ text }), trace));
-        const notice = { node, growth: [{ partition: 3, head: 9 }], entries };
+        const notice = { node, generation: 7, growth: [{ partition: 3, head: 9 }], entries };
         assert.deepEqual(readNotice(noticeText(notice)), notice);
       },
     ),
@@ -36,7 +36,12 @@ test("entries that do not fit are left out, and the heads are told", () => {
     head: Number.MAX_SAFE_INTEGER - partition,
   }));
   const fits = (characters: number): boolean => {
-    const text = noticeText({ node, growth, entries: [entry(1, jsonText("я".repeat(characters)))] });
+    const text = noticeText({
+      node,
+      generation: 7,
+      growth,
+      entries: [entry(1, jsonText("я".repeat(characters)))],
+    });
     assert.ok(Buffer.byteLength(text) <= noticeBytesMax);
     assert.deepEqual(readNotice(text)?.growth, growth);
     return readNotice(text)?.entries.length === 1;
@@ -46,9 +51,11 @@ test("entries that do not fit are left out, and the heads are told", () => {
   const few = { partition: 0, head: 1 };
   const room =
     noticeBytesMax -
-    Buffer.byteLength(noticeText({ node, growth: [few], entries: [entry(1, jsonText(""))] }));
+    Buffer.byteLength(noticeText({ node, generation: 7, growth: [few], entries: [entry(1, jsonText(""))] }));
   const length = (bytes: number): number =>
-    Buffer.byteLength(noticeText({ node, growth: [few], entries: [entry(1, jsonText("x".repeat(bytes)))] }));
+    Buffer.byteLength(
+      noticeText({ node, generation: 7, growth: [few], entries: [entry(1, jsonText("x".repeat(bytes)))] }),
+    );
   assert.equal(length(room), noticeBytesMax);
   assert.ok(length(room + 1) < 100);
 });
@@ -58,7 +65,7 @@ test("what is no notice is none, and entries that cannot be read are left out", 
     assert.equal(readNotice(text), undefined, text);
   }
   for (const rest of ["[[", "5", "{}", "[1]", '[{"x":1}]']) {
-    assert.deepEqual(readNotice(`${node} 1:5 ${rest}`)?.growth, [{ partition: 1, head: 5 }]);
-    assert.deepEqual(readNotice(`${node} 1:5 ${rest}`)?.entries, []);
+    assert.deepEqual(readNotice(`${node} 1:5 7 ${rest}`)?.growth, [{ partition: 1, head: 5 }]);
+    assert.deepEqual(readNotice(`${node} 1:5 7 ${rest}`)?.entries, []);
   }
 });

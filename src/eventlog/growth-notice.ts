@@ -9,6 +9,8 @@ export const noticeEntriesMax = 64;
 /** What one process tells the others after it has appended. */
 export type Notice = {
   readonly node: string;
+  /** In which the entries were appended. */
+  readonly generation: number;
   readonly growth: readonly PartitionGrowth[];
   /** All entries by which its own appends have made the partitions grow, or none, where they are too many. */
   readonly entries: readonly Entry[];
@@ -18,9 +20,9 @@ const packedLength = 9;
 type Packed = readonly [number, number, string, string, string, number, string, string, string | null];
 
 /** The notice as text; its entries are left out where it would be too long. Its heads always fit. */
-export function noticeText({ node, growth, entries }: Notice): string {
+export function noticeText({ node, generation, growth, entries }: Notice): string {
   const heads = growth.map(({ partition, head }) => `${partition}:${head}`).join(",");
-  const short = `${node} ${heads}`;
+  const short = `${node} ${heads} ${generation}`;
   if (entries.length === 0) return short;
   const packed = entries.map(({ partition, offset, id, topic, type, time, actor, data, trace }): Packed => [
     partition,
@@ -48,7 +50,9 @@ export function readNotice(text: string): Notice | undefined {
   if (!growth.every(({ partition, head }) => Number.isSafeInteger(partition) && Number.isSafeInteger(head))) {
     return undefined;
   }
-  return { node, growth, entries: readEntries(text.slice(node.length + heads.length + 2)) };
+  const [generation = ""] = text.slice(node.length + heads.length + 2).split(" ", 1);
+  const packed = text.slice(node.length + heads.length + generation.length + 3);
+  return { node, growth, generation: Number(generation), entries: readEntries(packed) };
 }
 
 function readEntries(text: string): readonly Entry[] {

@@ -19,6 +19,7 @@ export type GrowthOptions = {
   readonly node: string;
   /** Entries that another process has appended, before it is told that the log has grown by them. */
   readonly onEntries: (entries: readonly Entry[]) => void;
+  readonly generation: () => number;
   /** The log may not be what it was: see `Growth.startAnew`. */
   readonly onPastChanged: () => void;
   /** The log's generation, as the database has it now. */
@@ -67,6 +68,8 @@ export class Growth {
    */
   startAnew(): void {
     this.#known.clear();
+    // What was told over the old connection may be in no log: heads are hints, entries would be believed.
+    this.#forgetEntries();
     this.#options.onPastChanged();
   }
 
@@ -115,13 +118,17 @@ export class Growth {
   async #sendNotice(): Promise<void> {
     this.#notifyTimer = undefined;
     this.#noticedAtMs = performance.now();
-    const growth = [...this.#unsent].map(([partition, head]) => ({ partition, head }));
-    const text = noticeText({ node: this.#options.node, growth, entries: this.#unsentEntries ?? [] });
-    this.#unsent.clear();
-    this.#unsentEntries = [];
-    this.#unsentLength = 0;
     try {
-      await this.#session.query({
+      // First the connection: a new one may be one to a database that has lost what is to be told (`startAnew`).
+      const client = await this.#session.connect();
+      const growth = [...this.#unsent].map(([partition, head]) => ({ partition, head }));
+      if (growth.length === 0) return;
+      const { node, generation } = this.#options;
+      const entries = this.#unsentEntries ?? [];
+      const text = noticeText({ node, generation: generation(), growth, entries });
+      this.#unsent.clear();
+      this.#forgetEntries();
+      await client.query({
         name: "growth_notice",
         text: "select pg_notify($1, $2)",
         values: [channel, text],
@@ -136,10 +143,20 @@ export class Growth {
       if (payload.startsWith(`${this.#options.node} `)) return;
       const notice = readNotice(payload);
       if (notice === undefined) return;
-      if (notice.entries.length > 0) this.#options.onEntries(notice.entries);
-      this.#emit(notice.growth);
+      const { growth, generation, entries } = notice;
+      if (generation === this.#options.generation()) {
+        // Of what is no news, the entries may have been redacted since: nobody needs them any more.
+        const news = entries.filter(({ partition, offset }) => offset > (this.#known.get(partition) ?? 0));
+        if (news.length > 0) this.#options.onEntries(news);
+      }
+      this.#emit(growth);
     });
     await client.query(`listen ${channel}`);
+  }
+
+  #forgetEntries(): void {
+    this.#unsentEntries = [];
+    this.#unsentLength = 0;
   }
 
   #startPolling(): void {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { eventually, openTestDatabase, testLog, testServer } from "../../test/harness.ts";
 import { AppError } from "../lib/errors.ts";
 import { type Db, openDb } from "../lib/db.ts";
+import { redactedData } from "./eventlog.ts";
 import { newEntry, readAll } from "./eventlog.contract.ts";
 import { noticeEntriesMax } from "./growth-notice.ts";
 import { partitionOf } from "./murmur2.ts";
@@ -170,4 +171,55 @@ test("a few entries of another process come with its notice, many are read from 
   await db.query(`update eventlog_entry set data = '"of the database"'`);
   const { entries } = await here.read(partition, 1, 10);
   assert.deepEqual([...new Set(entries.map(({ data }) => data))], ['"of the database"']);
+});
+
+const growthSessions =
+  "select pid from pg_stat_activity where datname = $1 and application_name = 'tidings growth'";
+
+test("entries do not go along with a notice over a connection that was made after they were appended", async () => {
+  const db = await openTestDatabase();
+  const here = await openLog(db);
+  let heard = 0;
+  here.onGrowth((growth) => {
+    for (const each of growth) if (each.partition === partition) heard = each.head;
+  });
+  await here.append([newEntry("room/1", "first")]);
+  const { rows: own } = await db.query<{ pid: number }>(growthSessions, [db.address.database]);
+  const there = await openLog(db);
+  await there.append([newEntry("room/1", "second")]);
+  await eventually("the second is heard of", () => heard === 2);
+  // What a failover does to the connection over which the next notice would go.
+  await db.query(`select pg_terminate_backend(pid) from (${growthSessions}) s where pid <> all($2)`, [
+    db.address.database,
+    own.map(({ pid }) => pid),
+  ]);
+  await there.append([newEntry("room/1", "third")]);
+  await eventually("the third is heard of", () => heard === 3);
+  await db.query(`update eventlog_entry set data = '"of the database"'`);
+  const { entries } = await here.read(partition, 2, 1);
+  assert.equal(entries[0]?.data, '"of the database"');
+});
+
+test("what was redacted does not come back with the notice of its entry, however close the two are", async () => {
+  const db = await openTestDatabase();
+  const [here, there] = [await openLog(db), await openLog(db)];
+  let heard = 0;
+  here.onGrowth((growth) => {
+    for (const each of growth) if (each.partition === partition) heard = each.head;
+  });
+  await there.append([newEntry("room/1", "first")]);
+  await eventually("the first is heard of", () => heard === 1);
+  for (let round = 0; round < 10; round++) {
+    // Its notice goes at once, so that of the next entry waits.
+    await there.append([newEntry("room/1", "before")]);
+    const secret = newEntry("room/1", `secret ${round}`);
+    await there.append([secret]);
+    await here.redact([{ id: secret.id, topic: "room/1" }], "gone");
+    // Notices of one process come in order, so what waited has come, too.
+    await there.append([newEntry("room/1", "after")]);
+    const [head = 0] = (await here.heads()).slice(partition);
+    await eventually("all is heard of", () => heard === head);
+    const { entries } = await here.read(partition, 0, 1_000);
+    assert.equal(entries.find(({ id }) => id === secret.id)?.data, redactedData);
+  }
 });

@@ -105,6 +105,7 @@ export class PostgresEventLog implements EventLog {
       log,
       notify: options.notify,
       node: uuidv7(),
+      generation: () => this.#generation,
       onEntries: (entries) => {
         if (this.#followers > 0) this.#recent.addForeign(entries);
       },

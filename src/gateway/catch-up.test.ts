@@ -5,7 +5,7 @@ import { uuidv7 } from "../../protocol/ids.ts";
 import { jsonText } from "../eventlog/eventlog.ts";
 import type { MemoryEventLog } from "../eventlog/memory.ts";
 import { partitionOf } from "../eventlog/murmur2.ts";
-import { loadsMax, missedEntriesMax, pastBytesMax, sliceBytes } from "./catch-up.ts";
+import { heldBytesMax, loadsMax, missedEntriesMax, pastBytesMax, sliceBytes } from "./catch-up.ts";
 import { openStuck } from "./connection.fixture.ts";
 import { unsentBytesMax } from "./connection.ts";
 import {
@@ -173,6 +173,23 @@ test("one reader's past takes nothing from another's", async (t) => {
   const other = new TestReader();
   const [backlog] = await catchUp.prepare(other, [hub.join("room/2", other, 0)]);
   assert.equal(backlog?.limited, false);
+});
+
+test("for all readers together so many bytes are held and not one more, until some are given back", async (t) => {
+  const { hub, catchUp } = await openPast(t, pastBytesMax, 100_000);
+  const ask = async (topic: string) => {
+    const reader = new TestReader();
+    const subscription = hub.join(topic, reader, 0);
+    const [backlog] = await catchUp.prepare(reader, [subscription]);
+    assert.ok(backlog !== undefined);
+    return { limited: backlog.limited, begin: () => catchUp.begin(subscription, backlog) };
+  };
+  const all: Awaited<ReturnType<typeof ask>>[] = [];
+  for (let held = 0; held < heldBytesMax; held += pastBytesMax) all.push(await ask("room/1"));
+  assert.ok(all.every(({ limited }) => !limited));
+  assert.equal((await ask("room/2")).limited, true);
+  all[0]?.begin();
+  assert.equal((await ask("room/2")).limited, false);
 });
 
 test("so many entries that the ring has are sent and not one more", async (t) => {
@@ -416,4 +433,16 @@ test("of what 64 frames ask for at once so much waits for a client that takes no
   assert.ok(stuck.most() > unsentBytesMax && stuck.most() <= waitingMax, `${stuck.most()} bytes waited`);
   const found = entriesByTopic(stuck.link.written);
   for (const topic of topics) assert.deepEqual(found.get(topic), texts(20), topic);
+});
+
+test("what is redacted while it is held for somebody is not sent to them", async (t) => {
+  const { prepare, eventlog, reader, catchUp, hub } = await openPast(t, 100_000, 100_000);
+  const subscription = hub.join("room/1", reader, 0);
+  const [backlog] = await catchUp.prepare(reader, [subscription]);
+  const [entry] = (await eventlog.read(0, 0, 1)).entries;
+  assert.ok(backlog !== undefined && entry !== undefined && !backlog.limited);
+  await eventlog.redact([{ id: entry.id, topic: entry.topic }], "gone");
+  await settled();
+  assert.equal(catchUp.confirm(subscription, backlog).limited, true);
+  assert.deepEqual((await prepare("room/2")).limited, [false], "other topics are as they were");
 });

@@ -11,6 +11,8 @@ import type { Pushed } from "./ring.ts";
 export const missedEntriesMax = 2_000;
 /** Bytes of the past that are held for one reader at a time, of all its topics; the others are limited. */
 export const pastBytesMax = 4 * 1_048_576;
+/** And for all readers together, while those who are asked for much wait for each other. */
+export const heldBytesMax = 64 * 1_048_576;
 /** Bytes of what was missed in one write: before each it is seen whether the reader still takes them. */
 export const sliceBytes = 65_536;
 /** How often the rings may run ahead of a reader whose past is read, before it is told that it missed too much. */
@@ -43,6 +45,7 @@ export class CatchUp {
   readonly #lines = new Lines<Reader>();
   /** Bytes of the past that are held for each reader. */
   readonly #held = new WeakMap<Reader, number>();
+  #heldOfAll = 0;
 
   constructor(deps: CatchUpDeps) {
     this.#deps = deps;
@@ -211,12 +214,14 @@ export class CatchUp {
       if (
         entries === undefined ||
         load.entries.length + entries.length > missedEntriesMax ||
-        held + bytes > pastBytesMax
+        held + bytes > pastBytesMax ||
+        this.#heldOfAll + bytes > heldBytesMax
       ) {
         load.limited = true;
         continue;
       }
       this.#held.set(reader, held + bytes);
+      this.#heldOfAll += bytes;
       load.bytes += bytes;
       load.entries.push(...entries);
       load.subscription.at = upTo;
@@ -246,7 +251,9 @@ export class CatchUp {
   }
 
   #release(reader: Reader, bytes: number): void {
-    if (bytes > 0) this.#held.set(reader, (this.#held.get(reader) ?? 0) - bytes);
+    if (bytes === 0) return;
+    this.#held.set(reader, (this.#held.get(reader) ?? 0) - bytes);
+    this.#heldOfAll -= bytes;
   }
 }
 

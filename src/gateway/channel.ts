@@ -26,7 +26,7 @@ export type Subscription = {
   behind: boolean;
   /** What it misses is being read from the log. */
   loading: boolean;
-  /** The log has lost entries while that was read: what was found counts no longer. */
+  /** The log has lost or redacted entries while that was read: what was found counts no longer. */
   stale: boolean;
 };
 

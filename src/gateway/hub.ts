@@ -116,6 +116,7 @@ export class Hub {
     for (const channel of [...this.#channels.values()].flat()) {
       if (channel.partition !== partition) continue;
       channel.drop();
+      channel.told = head;
       this.#dirty.delete(channel);
       for (const subscription of channel.subscriptions.slice()) each(subscription);
     }
@@ -177,6 +178,10 @@ export class Hub {
     const ring = this.#ring(notice.partition);
     for (const id of parseData<RedactedData>(notice).entry_ids) {
       ring.replace(notice.topic, id, redactedFrame);
+    }
+    // What is just being read of the past for somebody may hold the words.
+    for (const { subscriptions } of this.channelsOf(notice.topic)) {
+      for (const subscription of subscriptions) subscription.stale ||= subscription.loading;
     }
   }
 

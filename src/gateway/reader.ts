@@ -25,8 +25,8 @@ export type Reader = {
   /** Sends a signal, or keeps it as the newest of its key while the reader is full. */
   signal(key: string, bytes: Buffer): void;
   /**
-   * The reader may no longer read the topic and has been taken out of it: it gets nothing beyond the position, and
-   * one that was behind does not get what it missed up to there either.
+   * The reader may no longer read the topic and has been taken out of it: it gets nothing beyond the position, and not
+   * always what it had not been sent up to there.
    */
   revoked(topic: string, position: string): void;
   /** A subscription has fallen behind because of `full`: catch up when there is room again. */

@@ -226,3 +226,27 @@ for (const [what, begin] of Object.entries(underWay)) {
     assert.equal(reader.frames.length, length);
   });
 }
+
+test("what is appended while a loss is looked at is pushed, although its notice seemed to be late", async (t) => {
+  const { eventlog, reader, say } = await open(t);
+  const pass = mockTime(t);
+  await say(...old);
+  // Late notices are looked into only in a second.
+  for (let notices = 0; notices < 2; notices++) {
+    eventlog.notice(0, 1);
+    await settled();
+  }
+  const heads = eventlog.heads.bind(eventlog);
+  let times = 0;
+  // The second time the new generation has begun: its heads are those that everybody is told.
+  t.mock.method(eventlog, "heads", async () => {
+    const answer = await heads();
+    if (++times === 2) await say("new6");
+    return answer;
+  });
+  eventlog.loseAfter(0, 5);
+  // Less than the look into late notices is away, and enough for what waits to be written together.
+  for (let turns = 0; turns < 5; turns++) await pass(25);
+  assert.ok(times >= 2);
+  assert.deepEqual(heard(reader), [...old, "limited@2-0-5", "new6"]);
+});

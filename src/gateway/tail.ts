@@ -104,17 +104,16 @@ export class Tail {
     const place = this.#places[partition];
     if (place === undefined) return;
     place.head = Math.max(place.head, head);
-    if (place.reading) return;
-    place.reading = true;
-    await this.#readOn(partition, place);
-    place.reading = false;
+    if (!place.reading) await this.#readOn(partition, place);
   }
 
   async #readOn(partition: number, place: Place): Promise<void> {
+    place.reading = true;
     for (let failures = 0; place.offset < place.head && !this.#stopping.signal.aborted;) {
+      let doubts = this.#doubts;
       try {
         await this.#verify();
-        const doubts = this.#doubts;
+        doubts = this.#doubts;
         const { entries, end } = await this.#deps.eventlog.read(
           partition,
           place.offset,
@@ -126,6 +125,7 @@ export class Tail {
         failures = 0;
       } catch (error) {
         if (error instanceof PositionExpiredError) {
+          if (doubts !== this.#doubts) continue;
           this.#deps.log.error({ err: error, partition }, "entries were removed before they were pushed");
           this.#lose(partition, place, error.tail);
         } else {
@@ -134,6 +134,8 @@ export class Tail {
         }
       }
     }
+    // In the same turn in which the loop was left: what is told from now on begins another one.
+    place.reading = false;
   }
 
   #take(partition: number, place: Place, { entries, end }: ReadResult): void {
@@ -227,6 +229,8 @@ export class Tail {
       this.#lose(partition, place, heads[partition] ?? 0);
       const last = lasts[partition];
       place.last = last === "expired" ? undefined : last;
+      // What came meanwhile was told when it seemed to be old: it is looked for once.
+      void this.#follow(this.#readUpTo(partition, place.offset + 1));
     }
   }
 
