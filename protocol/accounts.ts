@@ -1,5 +1,6 @@
 import { Type } from "typebox";
 import { limits } from "./limits.ts";
+import { namePattern, nameRule } from "./names.ts";
 
 /** People: who they are, and how they sign in. */
 
@@ -20,10 +21,12 @@ export const Email = Type.String({
   "x-detail": "an e-mail address",
 });
 /** Of a person, as others see it. */
+export const displayNameRule = nameRule(limits.displayNameLength);
 export const DisplayName = Type.String({
-  pattern: "^\\P{Cc}*$",
+  pattern: namePattern,
   "x-text": { min: 1, max: limits.displayNameLength },
-  "x-detail": `1 to ${limits.displayNameLength} characters without line ends, white space around them not counted`,
+  "x-detail": displayNameRule,
+  description: displayNameRule,
 });
 export const Password = Type.String({
   minLength: limits.passwordLengthMin,

@@ -1,6 +1,7 @@
 import { Type } from "typebox";
 import { Username } from "./accounts.ts";
 import { limits } from "./limits.ts";
+import { namePattern, nameRule } from "./names.ts";
 
 /** Rooms: who is in them, and what they write. */
 
@@ -24,15 +25,9 @@ export const roomRoles = ["owner", "moderator", "member"] as const;
 export type RoomRole = (typeof roomRoles)[number];
 const Role = Type.Union(roomRoles.map((role) => Type.Literal(role)));
 
-/**
- * No control character, no end of a line or paragraph, nothing that turns the direction of the text around it, and at
- * least one character that can be seen. Joiners stay allowed: emoji are made with them.
- */
-export const roomNamePattern =
-  "^(?=.*[^\\p{Z}\\p{Cc}\\p{Cf}])[^\\p{Cc}\\p{Zl}\\p{Zp}\\u202a-\\u202e\\u2066-\\u2069]*$";
-export const roomNameRule = `1 to ${limits.roomNameLength} characters without line ends and control characters, at least one of them visible, white space around them not counted`;
+const roomNameRule = nameRule(limits.roomNameLength);
 const RoomName = Type.String({
-  pattern: roomNamePattern,
+  pattern: namePattern,
   "x-text": { min: 1, max: limits.roomNameLength },
   "x-detail": roomNameRule,
   description: roomNameRule,

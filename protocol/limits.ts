@@ -34,8 +34,8 @@ export const limits = {
   /** People that one request may add to a room. */
   membersPerRequest: 100,
   /**
-   * Rooms that one person may be in: those that they made, joined or opened themselves, and those into which others have
-   * put them. Direct rooms that others have opened do not count.
+   * Rooms that one person may be in: those that they made or joined themselves, and those into which others have put
+   * them. Direct rooms do not count.
    */
   roomsPerUser: 1_000,
   roomsByOthers: 1_000,
@@ -44,8 +44,8 @@ export const limits = {
   /** Largest frame that a client may send, in bytes. */
   frameBytes: 65_536,
   /**
-   * Topics that one connection may be subscribed to, so that all rooms of a person fit, their own topic and some others;
-   * and topics that one frame may name.
+   * Topics that one connection may be subscribed to, so that all rooms of a person that count fit, their own topic and some
+   * hundred others; and topics that one frame may name.
    */
   topicsPerConnection: 2_500,
   topicsPerFrame: 500,

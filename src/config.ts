@@ -168,9 +168,9 @@ export const options = {
   }),
   ratePerson: option("Limits", "RATE_LIMIT_PERSON", {
     parse: parse.rate,
-    default: { perSecond: 50, burst: 200 },
-    shown: "50/200",
-    doc: "requests over HTTP per second and burst of one person; API keys have none",
+    default: { perSecond: 50, burst: 1_000 },
+    shown: "50/1000",
+    doc: "requests per second and burst of one person, over HTTP and all their WebSockets; API keys have none",
   }),
   rateContact: option("Limits", "RATE_LIMIT_CONTACT", {
     parse: parse.rate,

@@ -6,6 +6,7 @@ import type { Scope } from "../protocol/scopes.ts";
 import type { Access } from "./access/access.ts";
 import type { Actor } from "./access/actor.ts";
 import type { HeaderPlace } from "./access/development.ts";
+import type { PersonRate } from "./access/person-rate.ts";
 import type { Config } from "./config.ts";
 import type { Consumer } from "./eventlog/consumer.ts";
 import type { EventLog } from "./eventlog/eventlog.ts";
@@ -24,6 +25,7 @@ export type Deps = {
   readonly db: Db;
   readonly eventlog: EventLog;
   readonly access: Access;
+  readonly personRate: PersonRate;
   readonly metrics: Metrics;
   readonly signals: Signals;
 };

@@ -9,6 +9,7 @@ import { createEndedSessions } from "./access/ended-sessions.ts";
 import { followEndedSessions } from "./access/follow-ended-sessions.ts";
 import { createIdentities } from "./access/identities.ts";
 import { createPasswords } from "./access/passwords.ts";
+import { createPersonRate } from "./access/person-rate.ts";
 import { createRefreshTokens } from "./access/refresh-tokens.ts";
 import { createSessions } from "./access/sessions.ts";
 import { type TokenRules, createTokens } from "./access/tokens.ts";
@@ -112,7 +113,9 @@ export async function openFoundation(wanted: Config, opts: FoundationOptions): P
     : createLocalSignals();
   stack.defer(() => signals.close());
 
-  const deps: Deps = { config, log, clock: systemClock, db, eventlog, access, metrics, signals };
+  const clock = systemClock;
+  const personRate = createPersonRate(config.ratePerson, { clock });
+  const deps: Deps = { config, log, clock, db, eventlog, access, personRate, metrics, signals };
   const opened = stack.move();
   return { deps, apiKeys, migrated, embedded, patiently, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

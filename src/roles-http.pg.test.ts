@@ -3,9 +3,14 @@ import { test } from "node:test";
 import { ConsumerGroupList } from "../protocol/operations.ts";
 import { startTestApp } from "../test/app.ts";
 import { eventually } from "../test/harness.ts";
+import { createEndedSessions } from "./access/ended-sessions.ts";
+import { followEndedSessions } from "./access/follow-ended-sessions.ts";
+import type { Deps } from "./deps.ts";
 import { parkMany, topicsIn } from "./eventlog/consumer.fixture.ts";
 import { ensureGroup } from "./eventlog/leases.ts";
 import { parkedMax } from "./eventlog/parking.ts";
+import type { Db } from "./lib/db.ts";
+import { startHttpRoles } from "./roles-http.ts";
 
 /** A server beside a group that nobody works on. */
 async function open(t: { after(callback: () => Promise<void>): void }) {
@@ -81,6 +86,42 @@ test("a partition that is full is told everywhere, and everybody stays ready", a
     await metrics(),
     /^eventlog_partition_stopped\{group="tally",partition="3",reason="full"\} 1$/m,
   );
+});
+
+test("nobody is let in before it is known whose sign-ins have ended", async (t) => {
+  const { app } = await startTestApp(t);
+  const config = { ...app.deps.config, roles: ["api"] as const };
+  const { db, clock, log, access } = app.deps;
+  const answer = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  const over: Pick<Db, "query"> = {
+    query: async (...args) => {
+      asked.resolve();
+      await answer.promise;
+      return db.query(...args);
+    },
+  };
+  const start = (question: Pick<Db, "query">) => {
+    const ended = createEndedSessions(clock);
+    const follower = followEndedSessions({ db: question, clock, log, ended });
+    const endedSessions: Deps["access"]["endedSessions"] = {
+      ...follower,
+      ended: (...end) => ended.ended(...end),
+    };
+    return startHttpRoles({ ...app.deps, config, access: { ...access, endedSessions } }, []);
+  };
+  let listens = false;
+  const waiting = start(over).then((role) => {
+    listens = true;
+    return role;
+  });
+  t.after(async () => (await waiting).stop());
+  await asked.promise;
+  const other = await start(db);
+  await other.stop();
+  assert.equal(listens, false, "one that was answered has meanwhile come and gone");
+  answer.resolve();
+  assert.ok(((await waiting).api?.port ?? 0) > 0);
 });
 
 test("the server's own address leads a browser to the page of the API", async (t) => {

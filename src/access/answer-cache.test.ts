@@ -92,3 +92,13 @@ test("a clock that is set back makes answers stale", async () => {
   await get("a");
   assert.deepEqual(asked, ["a", "a"]);
 });
+
+test("an answer that is told apart is dropped only while it is the one that is kept", async () => {
+  const { asked, cache, get } = setUp();
+  const first = cache.get("a", async () => "first");
+  cache.delete("a", first);
+  await get("a", "second");
+  cache.delete("a", first);
+  assert.equal(await get("a", "third"), "second");
+  assert.deepEqual(asked, ["a"]);
+});

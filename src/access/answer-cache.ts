@@ -44,8 +44,9 @@ export class AnswerCache<T> {
     return slot.answer;
   }
 
-  delete(name: string): void {
-    this.#slots.delete(name);
+  /** With an answer, only while that is the one that is kept. */
+  delete(name: string, answer?: Promise<T>): void {
+    if (answer === undefined || this.#slots.get(name)?.answer === answer) this.#slots.delete(name);
   }
 
   /** Forgets all; what is being looked up still reaches those who have asked. */

@@ -1,5 +1,6 @@
 import { type UserRole, emailLengthMax, emailPattern, usernamePattern } from "../../protocol/accounts.ts";
 import { limits } from "../../protocol/limits.ts";
+import { namePattern, unfitInNames } from "../../protocol/names.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Db, Queryable, Row } from "../lib/db.ts";
 import { AppError } from "../lib/errors.ts";
@@ -9,9 +10,14 @@ import { askDatabase } from "./ask-database.ts";
 import { disabledDetail } from "./sessions.ts";
 import type { KnownPerson, OutsideIdentity } from "./token-claims.ts";
 
-/** How long a person is remembered. Somebody who was disabled gets in with an outside token at most this long. */
+/**
+ * How long a person is remembered. Where nobody hears that they were disabled, they get in with an outside token at most
+ * this long.
+ */
 export const rememberedMs = 60_000;
 const rememberedMax = 10_000;
+/** People of whom it is known that they were forgotten; of one more, everybody is. */
+export const forgottenMax = 10_000;
 /** Usernames that are tried for a new person. */
 const namesMax = 5;
 
@@ -21,11 +27,16 @@ export type Identities = {
    * they are disabled, `unavailable` when the database cannot be asked.
    */
   readonly personOf: (identity: OutsideIdentity) => Promise<KnownPerson>;
-  /** Makes this process look again: somebody was disabled, or is somebody else now. */
-  forget(): void;
+  /**
+   * Makes this process look again: the person was disabled, or may other things now. No look-up that began before it is
+   * answered with what it found, whether it has ended or not.
+   */
+  readonly forget: (userId: number) => void;
 };
 
-type Remembered = KnownPerson & { readonly disabled: boolean };
+type Found = KnownPerson & { readonly disabled: boolean };
+/** `asked` counts the calls of `forget` before the look-up. */
+type Remembered = { readonly found: Found; readonly asked: number };
 
 export function createIdentities(deps: {
   readonly db: Pick<Db, "query" | "transaction">;
@@ -36,20 +47,44 @@ export function createIdentities(deps: {
 }): Identities {
   const { db, clock, log, entriesMax = rememberedMax } = deps;
   const cache = new AnswerCache<Remembered>(clock, { keepMs: rememberedMs, entriesMax });
+  const forgotten = new Map<number, number>();
+  let forgets = 0;
+  let allForgotten = 0;
+
+  const lookUp = async (identity: OutsideIdentity): Promise<Remembered> => {
+    const asked = forgets;
+    const found = await askDatabase(async () => (await find(db, identity)) ?? meet(db, identity, log));
+    return { found, asked };
+  };
+  const isOutdated = ({ found, asked }: Remembered): boolean =>
+    asked < Math.max(allForgotten, forgotten.get(found.id) ?? 0);
+
   return {
     personOf: async (identity) => {
       const name = JSON.stringify([identity.issuer, identity.subject]);
-      const { disabled, ...person } = await cache.get(name, () =>
-        askDatabase(async () => (await find(db, identity)) ?? meet(db, identity, log)),
-      );
-      if (disabled) throw new AppError("forbidden", { detail: disabledDetail });
-      return person;
+      for (;;) {
+        const answer = cache.get(name, () => lookUp(identity));
+        const remembered = await answer;
+        if (isOutdated(remembered)) {
+          // Of many who have waited for it, the first one asks anew.
+          cache.delete(name, answer);
+          continue;
+        }
+        const { disabled, ...person } = remembered.found;
+        if (disabled) throw new AppError("forbidden", { detail: disabledDetail });
+        return person;
+      }
     },
-    forget: () => cache.clear(),
+    forget: (userId) => {
+      forgotten.set(userId, ++forgets);
+      if (forgotten.size <= forgottenMax) return;
+      forgotten.clear();
+      allForgotten = forgets;
+    },
   };
 }
 
-async function find(db: Queryable, { issuer, subject }: OutsideIdentity): Promise<Remembered | undefined> {
+async function find(db: Queryable, { issuer, subject }: OutsideIdentity): Promise<Found | undefined> {
   const { rows } = await db.query<Row & { id: number; username: string; role: UserRole; disabled: boolean }>(
     `select u.id, u.username, u.role, u.disabled_at is not null as disabled
        from account_identity i join account_user u on u.id = i.user_id where i.issuer = $1 and i.subject = $2`,
@@ -63,7 +98,7 @@ async function find(db: Queryable, { issuer, subject }: OutsideIdentity): Promis
 const identityLock = 7_319_204;
 
 /** Makes the person, unless somebody else has meanwhile. */
-function meet(db: Pick<Db, "transaction">, identity: OutsideIdentity, log: Logger): Promise<Remembered> {
+function meet(db: Pick<Db, "transaction">, identity: OutsideIdentity, log: Logger): Promise<Found> {
   return db.transaction(async (tx) => {
     const { issuer, subject } = identity;
     await tx.query("select pg_advisory_xact_lock($1, hashtext($2))", [identityLock, `${issuer}\n${subject}`]);
@@ -120,14 +155,14 @@ export function fitUsername(text: string | undefined): string | undefined {
   return new RegExp(usernamePattern).test(fitted) ? fitted : undefined;
 }
 
-/** The name without what a name cannot have, cut to what it may be long. */
+const nameForm = new RegExp(namePattern, "u");
+const unfitForNames = new RegExp(`[${unfitInNames}]+`, "gu");
+
+/** The name without what a name cannot have, cut to what it may be long; undefined when nothing of it can be seen. */
 export function fitName(text: string | undefined): string | undefined {
-  const plain = (text ?? "")
-    .toWellFormed()
-    .replaceAll(/\p{Cc}+/gu, " ")
-    .trim();
+  const plain = (text ?? "").toWellFormed().replaceAll(unfitForNames, " ").trim();
   const cut = Array.from(plain).slice(0, limits.displayNameLength).join("").trim();
-  return cut === "" ? undefined : cut;
+  return nameForm.test(cut) ? cut : undefined;
 }
 
 const emailForm = new RegExp(emailPattern, "u");

@@ -103,8 +103,8 @@ export async function ownersOfRoom(tx: Tx, roomId: number): Promise<readonly num
 }
 
 /**
- * How somebody came to be in a room: `self` made, joined or opened it, `others` have put them there, `peer` is the one of
- * a direct room who did not open it.
+ * How somebody came to be in a room: `self` made or joined it, `others` have put them there, `peer` is one of the two of a
+ * direct room.
  */
 export type JoinedBy = "self" | "others" | "peer";
 
@@ -141,7 +141,8 @@ export async function addMembers(
 /**
  * The first of these people who is in more rooms than they may, by what they have done themselves or by what others have
  * done to them; undefined when there is none. Counts once the rows are there and nobody else counts for the same people,
- * so that two at a time see each other. What makes somebody a `peer` is not counted: nobody can help being written to.
+ * so that two at a time see each other. What makes somebody a `peer` is not counted: nobody can help being written to, and
+ * nobody leaves a direct room, so who had opened as many as they may could never do anything again.
  */
 export async function tooManyRooms(
   tx: Tx,

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import {
   type UserRole,
+  displayNameRule,
   emailLengthMax,
   emailPattern,
   usernamePattern,
@@ -8,6 +9,7 @@ import {
   userRoles,
 } from "../../protocol/accounts.ts";
 import { limits } from "../../protocol/limits.ts";
+import { namePattern } from "../../protocol/names.ts";
 import type { User } from "../access/users.ts";
 import { readSecretFile } from "./secret-file.ts";
 import { moment } from "./table.ts";
@@ -182,11 +184,10 @@ function emailOf(text: string): string {
 }
 
 function nameOf(text: string | undefined): string | undefined {
-  const length = Array.from(text?.trim() ?? "x").length;
-  if (length >= 1 && length <= limits.displayNameLength && !/\p{Cc}/u.test(text ?? "")) return text;
-  throw new UsageError(
-    `--name must have 1 to ${limits.displayNameLength} characters, no line ends among them`,
-  );
+  if (text === undefined) return undefined;
+  const { length } = Array.from(text.trim());
+  if (length <= limits.displayNameLength && new RegExp(namePattern, "u").test(text)) return text;
+  throw new UsageError(`--name must have ${displayNameRule}`);
 }
 
 /** 144 random bits: nobody will guess or remember it. */

@@ -6,6 +6,7 @@ import type { ErrorFrame, ServerFrame } from "../../protocol/frames.ts";
 import { limits } from "../../protocol/limits.ts";
 import { manualClock } from "../../test/harness.ts";
 import type { Actor } from "../access/actor.ts";
+import { createPersonRate } from "../access/person-rate.ts";
 import { createLogger } from "../lib/logger.ts";
 import { openStuck } from "./connection.fixture.ts";
 import { memoryLog, openDelivery, person, settled } from "./delivery.fixture.ts";
@@ -48,6 +49,7 @@ async function open(
     plain: [],
     signalOf: () => undefined,
     frameRate: { perSecond: 50, burst },
+    personRate: createPersonRate({ perSecond: 50, burst: 1_000 }, { clock }),
     authenticate: () => Promise.resolve(),
     end: (one, reason) => {
       ended.push(reason);

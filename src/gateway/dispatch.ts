@@ -2,6 +2,7 @@ import type { ClientFrame, SocketLimits } from "../../protocol/frames.ts";
 import type { CloseReason } from "../../protocol/close-codes.ts";
 import { limits } from "../../protocol/limits.ts";
 import type { Actor } from "../access/actor.ts";
+import { type PersonRate, personLimited } from "../access/person-rate.ts";
 import type { PlainForm, SocketMethod } from "../deps.ts";
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
@@ -33,6 +34,7 @@ export type DispatchDeps = {
   /** What is true of a topic at this moment, if anything is. */
   readonly signalOf: (topic: string) => Signal | undefined;
   readonly frameRate: BucketRate;
+  readonly personRate: PersonRate;
   /** Takes the credentials of a connection's `auth` frame. Rejects when they are not good. */
   readonly authenticate: (connection: Connection, token: string, id: number | undefined) => Promise<void>;
   readonly end: (connection: Connection, reason: CloseReason) => void;
@@ -149,6 +151,7 @@ export class Dispatch {
       case "unsubscribe":
         return this.#unsubscribe(connection, frame.id, frame.topics);
       case "request": {
+        this.#countPerson(actor);
         const method = this.#methods.get(frame.name);
         if (method === undefined)
           throw new AppError("not_found", { detail: `there is no request "${frame.name.slice(0, 40)}"` });
@@ -176,9 +179,16 @@ export class Dispatch {
   ): Promise<void> {
     const form = this.#deps.plain.find((one) => one.accepts(frame));
     if (form === undefined) throw new AppError("invalid_body", { detail: "a frame needs a type" });
+    this.#countPerson(actor);
     const call = { actor, params: frame, ip: connection.address, requestId: uuidv7() };
     const answer = await form.handle(call);
     if (answer !== undefined) connection.write(textFrame(JSON.stringify(answer)));
+  }
+
+  /** What a person asks for counts whatever way it comes, for all connections together. */
+  #countPerson(actor: Actor): void {
+    const taken = this.#deps.personRate.take(actor);
+    if (taken?.allowed === false) throw personLimited(taken);
   }
 
   async #subscribe(

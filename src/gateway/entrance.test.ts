@@ -12,6 +12,7 @@ import { manualClock } from "../../test/harness.ts";
 import type { Access } from "../access/access.ts";
 import type { Actor } from "../access/actor.ts";
 import { placeOfHeaders } from "../access/development.ts";
+import { createPersonRate } from "../access/person-rate.ts";
 import { readConfig } from "../config.ts";
 import { jsonText } from "../eventlog/eventlog.ts";
 import { AppError } from "../lib/errors.ts";
@@ -33,6 +34,7 @@ type World = {
 /** A gateway behind a server of its own. */
 async function open(t: TestContext, { tokens = {}, authorize, rate = "50/200" }: World = {}) {
   const eventlog = memoryLog();
+  const clock = manualClock();
   const access: Pick<Access, "authenticate"> = {
     authenticate: (token) => {
       const actor = tokens[token];
@@ -47,11 +49,12 @@ async function open(t: TestContext, { tokens = {}, authorize, rate = "50/200" }:
   const gateway = await Gateway.start(
     {
       access: access as Access,
-      clock: manualClock(),
+      clock,
       config: readConfig({ RATE_LIMIT_FRAMES: rate }),
       eventlog,
       log: createLogger("silent"),
       metrics: createMetrics({ process: false }),
+      personRate: createPersonRate({ perSecond: 50, burst: 1_000 }, { clock }),
       signals: createLocalSignals(),
     },
     [{ name: "rooms", routes: [], consumers: [], timers: [], topics: [room] }],

@@ -28,7 +28,7 @@ import { asRefusal } from "./refusals.ts";
 
 export type GatewayDeps = Pick<
   Deps,
-  "access" | "clock" | "config" | "eventlog" | "log" | "metrics" | "signals"
+  "access" | "clock" | "config" | "eventlog" | "log" | "metrics" | "personRate" | "signals"
 >;
 
 /** Entries and bytes that each partition's ring holds: some seconds of a busy partition. */
@@ -248,7 +248,10 @@ export class Gateway {
     if (entry.type !== sessionEnded || entry.data === redactedData) return;
     const { session_id } = parseData<SessionEndedData>(entry);
     const userId = Number(entry.topic.slice("user/".length));
-    this.deps.access.endedSessions.ended(userId, session_id, entry.time);
+    const { endedSessions, identities } = this.deps.access;
+    endedSessions.ended(userId, session_id, entry.time);
+    // Tokens of other issuers are of no session: what such a person may is looked up again, before they come back.
+    if (session_id === undefined) identities.forget(userId);
     const own = this.#byUser.get(userId);
     for (const connection of own ?? []) {
       if (session_id === undefined || connection.sessionId === session_id) {

@@ -9,6 +9,10 @@ const routes = [
   testRoute({ body: Type.Object({ name: Type.String() }) }),
   testRoute({ path: "/scoped", scope: "stats:read" }),
   testRoute({
+    path: "/stream",
+    handler: async () => ({ status: 200, stream: (response) => response.end("data") }),
+  }),
+  testRoute({
     path: "/failing",
     handler: () => Promise.reject(new AppError("unavailable", { retryAfterS: 3 })),
   }),
@@ -76,6 +80,13 @@ test("a page of a listed origin may read answers and what its client needs of th
   ]) {
     assert.deepEqual(corsOf(await call(server.url, "/thing", origin)), { vary: "Origin" }, origin);
   }
+});
+
+test("an answer that is written bit by bit may be read like any other", async () => {
+  await using server = await start([app]);
+  const answer = await call(server.url, "/stream", app);
+  assert.equal(await answer.text(), "data");
+  assert.deepEqual(corsOf(answer), corsOf(await call(server.url, "/thing", app)));
 });
 
 test("refusals can be read as well, whoever makes them", async () => {

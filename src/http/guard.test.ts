@@ -217,11 +217,23 @@ test("what a person is refused for counts as well", async () => {
   assert.deepEqual([(await send()).status, (await send()).status], [403, 429]);
 });
 
+test("who is refused as a person who asks for too much is not looked at any further", async () => {
+  let looked = 0;
+  const authenticate = () => ({ sender: ++looked });
+  await using server = await startTestServer({
+    routes: [testRoute({ scope: "self", authenticate })],
+    config: { ratePerson: { perSecond: 0.01, burst: 1 } },
+  });
+  const send = () => postJson(`${server.url}/thing`, {}, { "x-api-key": "person:7" });
+  assert.deepEqual([(await send()).status, (await send()).status], [200, 429]);
+  assert.equal(looked, 1);
+});
+
 test("one person more than the bound forgets the one who has sent nothing for longest", async () => {
   await using server = await startTestServer({
     routes: [testRoute({ scope: "person" })],
     config: { ratePerson: { perSecond: 0.01, burst: 1 } },
-    bounds: { peopleMax: 2 },
+    peopleMax: 2,
   });
   const send = async (id: number) =>
     (await postJson(`${server.url}/thing`, {}, { "x-api-key": `person:${id}` })).status;

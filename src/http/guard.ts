@@ -1,10 +1,11 @@
 import type { ErrorCode } from "../../protocol/errors.ts";
 import type { Access } from "../access/access.ts";
 import type { Actor } from "../access/actor.ts";
+import { type PersonRate, personLimited } from "../access/person-rate.ts";
 import { credentialOf } from "../access/credential.ts";
 import { addressKey, plainAddress } from "../access/address.ts";
 import type { Route, UnreadRequest } from "../deps.ts";
-import { AppError, type ErrorDetails } from "../lib/errors.ts";
+import type { ErrorDetails } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { Buckets, RateHeaders, Taken } from "../lib/token-bucket.ts";
 import type { HttpReply, HttpRequest } from "./app.ts";
@@ -21,7 +22,7 @@ export type GuardContext = {
   readonly meters: Meters;
   readonly addresses: Buckets;
   readonly rateHeaders: (taken: Taken) => RateHeaders;
-  readonly people: Buckets;
+  readonly personRate: PersonRate;
   readonly personHeaders: (taken: Taken) => RateHeaders;
   readonly cors: Cors;
   /** What the server listens on. */
@@ -52,7 +53,7 @@ export type Guard = (
  * address, what no handler should have to see, authentication, and rate limit by person, in this order.
  */
 export function createGuard(context: GuardContext, rule: GuardRule): Guard {
-  const { access, load, meters, addresses, rateHeaders, people, personHeaders, cors, host } = context;
+  const { access, load, meters, addresses, rateHeaders, personRate, personHeaders, cors, host } = context;
   const meter = meters.of(rule.method, rule.path);
   const { scope, authenticate, bodyBytesMax } = rule;
   const refuse = createRefuse(context.log, rule.path);
@@ -63,15 +64,15 @@ export function createGuard(context: GuardContext, rule: GuardRule): Guard {
     refuse(reply, code, details);
   }
 
-  /** A person counts by whatever address they come. Programs do not: the limits of what they bring are others. */
-  function countPerson(reply: HttpReply, actor: Actor): void {
-    if (actor.kind !== "user") return;
-    const taken = people.take(String(actor.id));
+  /** False when the person has asked for too much, and was told so. */
+  function countPerson(reply: HttpReply, actor: Actor): boolean {
+    const taken = personRate.take(actor);
+    if (taken === undefined) return true;
     setHeaders(reply, personHeaders(taken));
-    if (taken.allowed) return;
-    if (reply.request.raw.pipelined) reply.header("connection", "close");
-    const { retryAfterS } = taken;
-    throw new AppError("rate_limited", { detail: "too many requests of this person", retryAfterS });
+    if (taken.allowed) return true;
+    const { code, details } = personLimited(taken);
+    shed(reply, code, details);
+    return false;
   }
 
   return (request, reply, done) => {
@@ -107,7 +108,8 @@ export function createGuard(context: GuardContext, rule: GuardRule): Guard {
       return done();
     }
     return access.authenticate(credential, raw.address).then((actor) => {
-      countPerson(reply, actor);
+      // Who has been answered does not get any further, whatever comes of the promise.
+      if (!countPerson(reply, actor)) return;
       requirePlace(actor, raw, host);
       requireScope(actor, rule);
       raw.actor = actor;

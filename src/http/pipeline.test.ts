@@ -129,6 +129,16 @@ test("who sends ahead and is refused for being too much is not read any further"
   assert.match(answers, /429 [^]*connection: close/);
 });
 
+test("who sends ahead and is refused as a person who asks for too much is not read any further", async () => {
+  await using server = await startTestServer({
+    routes: [testRoute({ method: "GET", scope: "person" })],
+    config: { ratePerson: { perSecond: 0.001, burst: 1 } },
+  });
+  const answers = await sendRaw(server.port, get("/thing", "X-Api-Key: person:7").repeat(5));
+  assert.deepEqual(statusesOf(answers), ["200", "429"]);
+  assert.match(answers, /429 [^]*connection: close/);
+});
+
 test("what is malformed after requests that were accepted is answered after them", async () => {
   const waiting = waitingRoute("/slow");
   await using server = await startTestServer({ routes: [waiting.route, testRoute()] });

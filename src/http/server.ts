@@ -24,7 +24,7 @@ import { serveUpgrades } from "./upgrades.ts";
 import { violationError } from "./validation.ts";
 import { version } from "./version.ts";
 
-export type HttpDeps = Pick<Deps, "config" | "log" | "metrics" | "clock"> & {
+export type HttpDeps = Pick<Deps, "config" | "log" | "metrics" | "clock" | "personRate"> & {
   readonly access: Pick<Deps["access"], "authenticate">;
 };
 
@@ -53,8 +53,6 @@ export type HttpServer = {
 export type HttpBounds = LoadBounds & {
   /** Addresses whose rate is remembered. */
   readonly addressesMax: number;
-  /** People whose rate is remembered. */
-  readonly peopleMax: number;
   readonly closeWaitMs: number;
 };
 
@@ -65,7 +63,6 @@ const defaultBounds: HttpBounds = {
   unprovedBodyBytesMax: 32 * 1_048_576,
   addressBodyBytesMax: 8 * 1_048_576,
   addressesMax: 50_000,
-  peopleMax: 50_000,
   closeWaitMs: 8_000,
 };
 
@@ -85,7 +82,7 @@ export async function startHttp(deps: HttpDeps, options: HttpOptions): Promise<H
     meters,
     addresses: createBuckets({ rate: config.rateIp, keysMax: bounds.addressesMax, clock }),
     rateHeaders: createRateHeaders("ip", config.rateIp),
-    people: createBuckets({ rate: config.ratePerson, keysMax: bounds.peopleMax, clock }),
+    personRate: deps.personRate,
     personHeaders: createRateHeaders("person", config.ratePerson),
     cors: createCors(config.corsOrigins, allowedAnywhere),
     host: options.host,

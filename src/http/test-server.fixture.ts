@@ -2,6 +2,7 @@ import { connect } from "node:net";
 import { Type } from "typebox";
 import type { Scope } from "../../protocol/scopes.ts";
 import type { Actor } from "../access/actor.ts";
+import { createPersonRate } from "../access/person-rate.ts";
 import { type Config, readConfig } from "../config.ts";
 import type { Route, RouteRequest, RouteResponse } from "../deps.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
@@ -25,6 +26,8 @@ export type TestOptions = {
   readonly routes?: readonly Route[];
   readonly config?: Partial<Config>;
   readonly bounds?: Partial<HttpBounds>;
+  /** People whose rate is remembered. */
+  readonly peopleMax?: number;
   readonly health?: HealthChecks;
   readonly clock?: Clock;
   readonly host?: string;
@@ -42,14 +45,12 @@ export async function startTestServer(options: TestOptions = {}): Promise<TestSe
   });
   const metrics = createMetrics({ process: false });
   const access = { authenticate: options.authenticate ?? authenticateByScope };
+  const { clock = systemClock, peopleMax } = options;
+  const config = { ...readConfig({}), ...options.config };
+  const rated = peopleMax === undefined ? { clock } : { clock, peopleMax };
+  const personRate = createPersonRate(config.ratePerson, rated);
   const http = await startHttp(
-    {
-      config: { ...readConfig({}), ...options.config },
-      log,
-      access,
-      metrics,
-      clock: options.clock ?? systemClock,
-    },
+    { config, log, access, metrics, clock, personRate },
     {
       routes: options.routes ?? [],
       health: options.health ?? [],

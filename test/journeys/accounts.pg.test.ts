@@ -13,6 +13,19 @@ import { greet, openSocket } from "../socket.ts";
 import { claimsOf, jwtSecret, newcomer, openAccounts, password, signedInOf } from "./accounts.ts";
 import { signToken } from "./inbox.ts";
 
+/** Names that nobody can see, that break the line or that turn what stands around them. */
+const deceptiveNames = [
+  "a\nb",
+  "a\u0000b",
+  "a\u0007",
+  "a\u2028b",
+  "a\u2029b",
+  "Ann \u202egnp.exe",
+  "\u2066a",
+  "\u200b",
+  "\u200b ",
+];
+
 /** The parts of a problem that a program decides by. */
 function refusal(answer: Answer) {
   const { status, code, errors = [] } = answer.problem();
@@ -91,7 +104,7 @@ test("each bad field of a registration has its own error, and what is taken is n
   for (const [field, values] of Object.entries({
     username: ["Ann", "a", "-ann", "a".repeat(33), "ann smith", "аня", 7, null],
     email: ["ann", "@", "a@", "ann smith@example.com", "a@b\u0000", "a@\ud800", `${"x".repeat(251)}@b.c`],
-    name: ["", " ", "x".repeat(65), "a\nb", "a\u0000b", "\ud800"],
+    name: ["", " ", "x".repeat(65), "\ud800", ...deceptiveNames],
     password: ["1234567", "x".repeat(257), 12_345_678],
     role: ["admin"],
   })) {
@@ -296,6 +309,51 @@ test("what ends in one process is refused by another within a second or so, and 
   assert.equal(await lettingIn({ url: await start() }, ann.access_token), "out");
 });
 
+test("who comes with tokens of another issuer is sent away and gets no new socket, whichever process has disabled or demoted them", async (t) => {
+  const accounts = await openAccounts(t);
+  const { app } = accounts;
+  const other = await createApp(app.deps.config, { log: testLog });
+  t.after(() => other.close());
+  const url = `http://127.0.0.1:${other.api?.port ?? 0}`;
+  const { people } = createModules(app.deps);
+  const token = signToken(jwtSecret, { sub: "outsider", iss: "https://id.example" });
+  const { user_id: id = 0 } = (await greet(url, token)).hello;
+  const socket = await greet(url, token);
+  await people.setRole(id, "admin", "system");
+  assert.equal((await socket.end()).code, closeRules.session_ended.code);
+  const asAdmin = await greet(url, token);
+  const listed = () => fetch(`${url}/api/v1/consumers`, { headers: { authorization: `Bearer ${token}` } });
+  assert.equal((await listed()).status, 200);
+  await people.setRole(id, "user", "system");
+  assert.equal((await asAdmin.end()).code, closeRules.session_ended.code);
+  assert.equal((await listed()).status, 403);
+  const asUser = await greet(url, token);
+  await people.disable(id, "system");
+  assert.equal((await asUser.end()).code, closeRules.session_ended.code);
+  assert.equal((await openSocket(url, { token }).end()).code, closeRules.forbidden.code);
+  assert.equal(await lettingIn({ url }, token), `403 ${closeRules.forbidden.code}`);
+});
+
+test("what somebody of another issuer may holds at once in the process that says so, though it has no gateway", async (t) => {
+  const { app } = await openAccounts(t);
+  const api = await createApp({ ...app.deps.config, roles: ["api"] }, { log: testLog });
+  t.after(() => api.close());
+  const url = `http://127.0.0.1:${api.api?.port ?? 0}`;
+  const { people } = createModules(api.deps);
+  const headers = {
+    authorization: `Bearer ${signToken(jwtSecret, { sub: "outsider", iss: "https://id.example" })}`,
+  };
+  const { id } = (await (await fetch(`${url}/api/v1/me`, { headers })).json()) as { id: number };
+  const status = async (path: string) => (await fetch(url + path, { headers })).status;
+  assert.equal(await status("/api/v1/consumers"), 403);
+  await people.setRole(id, "admin", "system");
+  assert.equal(await status("/api/v1/consumers"), 200);
+  await people.disable(id, "system");
+  assert.equal(await status("/api/v1/me"), 403);
+  await people.enable(id);
+  assert.equal(await status("/api/v1/me"), 200);
+});
+
 test("people are listed and made as the seed shows, in pages", async (t) => {
   const { admin, register, key, post, request } = await openAccounts(t);
   const manager = await key(["users:manage"]);
@@ -366,6 +424,10 @@ test("an API key is nobody in particular", async (t) => {
 test("another name is told to the person's devices as it now is", async (t) => {
   const { app, register, request } = await openAccounts(t);
   const { user, access_token: key } = await register();
+  for (const name of deceptiveNames) {
+    const refused = await request("PATCH", "/api/v1/me", { key, json: { name } });
+    assert.deepEqual(refusal(refused).slice(0, 2), [400, "invalid_body"], JSON.stringify(name));
+  }
   const changed = await request("PATCH", "/api/v1/me", { key, json: { name: " Анна " } });
   const [entry] = await entriesOf(app.deps.eventlog, `user/${user.id}`);
   assert.equal(entry?.type, accountChanged);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { uuidv7 } from "../../protocol/ids.ts";
 import type { Answer } from "../app.ts";
 import { greet } from "../socket.ts";
 import { openAccounts } from "./accounts.ts";
@@ -109,7 +110,7 @@ test("behind a trusted proxy each of its clients has a limit of its own", async 
   assert.equal((await post(webhook())).status, 202);
 });
 
-test("one request more than a person may send is 429, and their socket goes on", async (t) => {
+test("one request more than a person may send is 429, over their sockets too, which go on to hear", async (t) => {
   const { admin, post, register, request, url } = await openAccounts(t, { RATE_LIMIT_PERSON: burst(3) });
   const { access_token: key } = await register();
   const say = (credential: string) => post("/api/v1/messages", { content: "Hello" }, credential);
@@ -119,5 +120,24 @@ test("one request more than a person may send is 429, and their socket goes on",
   assert.equal((await say((await register()).access_token)).status, 201);
   for (let i = 1; i <= 5; i++)
     assert.equal((await request("GET", "/api/v1/users", { key: admin })).status, 200);
-  await greet(url, key);
+  const socket = await greet(url, key);
+  socket.send({ type: "subscribe", id: 1, topics: ["room/1"] });
+  assert.equal((await socket.answer(1)).type, "subscribed");
+  socket.send({ type: "request", id: 2, name: "typing.set", params: { room_id: 1, on: true } });
+  const refused = await socket.answer(2);
+  assert.ok(refused.type === "error", refused.type);
+  assert.equal(refused.error.code, "rate_limited");
+  assert.ok((refused.error.retry_after_s ?? 0) > 90);
+});
+
+test("1,000 retries of one send at once by one person are one message and equal answers, with the limits that hold unless set", async (t) => {
+  const { post, register } = await openAccounts(t, { RATE_LIMIT_PERSON: "" });
+  const { access_token: key } = await register();
+  const wish = { content: "Hello", client_msg_id: uuidv7() };
+  const answers = await Promise.all(
+    Array.from({ length: 1_000 }, () => post("/api/v1/rooms/1/messages", wish, key)),
+  );
+  assert.equal(answers.filter(({ status }) => status === 201).length, 1);
+  assert.equal(answers.filter(({ status }) => status === 200).length, 999);
+  assert.equal(new Set(answers.map(({ text }) => text)).size, 1);
 });

@@ -67,7 +67,7 @@ export function createPeople(deps: PeopleDeps): People {
         await appendChanged(eventlog, tx, changed, by);
         return changed;
       });
-      identities.forget();
+      identities.forget(id);
       return user;
     },
 
@@ -84,12 +84,12 @@ export function createPeople(deps: PeopleDeps): People {
         if (!(await updateDisabled(tx, id, new Date(clock.now())))) throw nobody();
         await sessions.endAll(tx, { userId: id, reason: "disabled", by });
       });
-      identities.forget();
+      identities.forget(id);
     },
 
     enable: async (id) => {
       if (!(await updateDisabled(db, id, undefined))) throw nobody();
-      identities.forget();
+      identities.forget(id);
     },
   };
 }

@@ -159,7 +159,7 @@ function disableRoutes({ people, log }: UserDeps): readonly Route[] {
       path: "/api/v1/users/:id/disable",
       summary: "Let nobody in as this person any more, and end what they are signed in with",
       description:
-        "All their sign-ins end, with the access tokens that are out and the WebSockets that are open: in this process at once, in others within a second. A token of another issuer is refused within a minute.",
+        "All their sign-ins end, with the access tokens that are out and the WebSockets that are open: in this process at once, in others within a second. Tokens of another issuer: where there is a gateway as soon as it hears of it, elsewhere within a minute.",
       responses: { 204: Type.Null({ description: "The person is disabled" }) },
       handler: async (request) => {
         const { actor } = request;

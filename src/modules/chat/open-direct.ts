@@ -60,12 +60,9 @@ async function makeDirect(
   });
 }
 
-/** The room counts for who opens it: the other one cannot help it. */
-function pairOf(openerId: number, otherId: number): readonly Newcomer[] {
-  return [
-    { userId: openerId, role: "member", joinedBy: "self" },
-    { userId: otherId, role: "member", joinedBy: "peer" },
-  ];
+/** The room counts for neither: the other one cannot help it, and who opens it could never leave it again. */
+function pairOf(...userIds: readonly number[]): readonly Newcomer[] {
+  return userIds.map((userId) => ({ userId, role: "member", joinedBy: "peer" }));
 }
 
 async function insertDirect(

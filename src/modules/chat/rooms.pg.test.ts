@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
 import { test } from "node:test";
 import {
   type MemberEntryData,
@@ -10,6 +12,7 @@ import { limits } from "../../../protocol/limits.ts";
 import { topics } from "../../../protocol/topics.ts";
 import type { UserActor } from "../../access/actor.ts";
 import { parseData } from "../../eventlog/eventlog.ts";
+import { migrationsDir } from "../../foundation.ts";
 import type { AppError } from "../../lib/errors.ts";
 import { addingRate } from "./adding.ts";
 import { addToRoom, changeRole, removeFromRoom } from "./change-members.ts";
@@ -350,7 +353,6 @@ test("a person makes and joins as many rooms as the bound says, and not one more
   assert.deepEqual(joined.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
   const own = { code: "conflict", message: /^you are in 1000 rooms by your own doing/ };
   await assert.rejects(createRoom(chat, person, { kind: "private", name: "one more" }), own);
-  await assert.rejects(openDirect(chat, person, first.owner.id), own);
   await joinRoom(chat, person, generalRoomId);
   await openDirect(chat, first.owner, person.id);
   const third = await openRoom();
@@ -382,14 +384,40 @@ test("others put a person into as many rooms as the bound says, and not into one
   await createRoom(chat, person, { kind: "private", name: "mine" });
 });
 
-test("a direct room counts for who opens it alone, and is never refused because of the other one", async () => {
+test("a direct room counts for nobody: it is opened by and with who is in as many rooms as they may, and leaves room for others", async () => {
   const [person, friend, last] = [await someone(), await someone(), await someone()];
+  await openDirect(chat, person, last.id);
   await crowd(person, limits.roomsPerUser - 1, "self");
   await crowd(person, limits.roomsByOthers, "others");
-  await openDirect(chat, friend, person.id);
-  await openDirect(chat, person, last.id);
-  await assert.rejects(openDirect(chat, person, (await someone()).id), code("conflict"));
-  assert.equal((await openDirect(chat, person, friend.id)).created, false);
+  await createRoom(chat, person, { kind: "private", name: "the last one" });
+  assert.equal((await openDirect(chat, friend, person.id)).created, true);
+  assert.equal((await openDirect(chat, person, (await someone()).id)).created, true);
+  await assert.rejects(createRoom(chat, person, { kind: "private", name: "one more" }), code("conflict"));
+});
+
+test("direct rooms of before counted for who opened them, and do so no more", async () => {
+  const [person, friend, other] = [await someone(), await someone(), await someone()];
+  const { myRoom } = await openDirect(chat, person, friend.id);
+  await db.query("update room_member set joined_by = 'self' where room_id = $1", [myRoom.room.id]);
+  await createRoom(chat, person, { kind: "private", name: "own", member_ids: [other.id] });
+  const file = path.join(migrationsDir, "0011_chat_direct_rooms_count_for_nobody.sql");
+  const sql = await readFile(file, "utf8");
+  await db.transaction((tx) => tx.query(sql));
+  const { rows } = await db.query<{ who: string }>(
+    `select username || ' ' || joined_by as who from room_member join account_user on id = user_id
+      where user_id = any($1) order by 1`,
+    [[person.id, friend.id, other.id]],
+  );
+  const said = [
+    [person, "peer"],
+    [person, "self"],
+    [friend, "peer"],
+    [other, "others"],
+  ] as const;
+  assert.deepEqual(
+    rows.map(({ who }) => who),
+    said.map(([{ username }, how]) => `${username} ${how}`).sort(),
+  );
 });
 
 test("who puts more people into rooms than their rate allows is told when to go on; it costs nothing to look again", async () => {
