@@ -243,12 +243,14 @@ export class ChatSocket {
     this.#gapMax = gapMax;
   }
 
-  /** Handles the client's frames that were not handled yet. */
-  handle(): void {
+  /** Handles the client's frames that were not handled yet, and answers how many there were. */
+  handle(): number {
+    const before = this.#read;
     while (this.#read < this.socket.sent.length && !this.socket.over) {
       const frame = this.socket.sent[this.#read++];
       if (frame !== undefined) this.#frame(frame);
     }
+    return this.#read - before;
   }
 
   /** Topics for which entries wait. */

@@ -75,9 +75,11 @@ export class ChatWorld {
     await settle();
   }
 
-  async handle(): Promise<void> {
-    this.link?.handle();
+  /** The server reads the frames that have come; answers how many. */
+  async handle(): Promise<number> {
+    const handled = this.link?.handle() ?? 0;
     await settle();
+    return handled;
   }
 
   /** Pushes an entry of one of the topics that have any. */
@@ -117,13 +119,13 @@ export class ChatWorld {
       await settle();
       const before = this.#busy();
       await this.welcome();
-      await this.handle();
+      const handled = await this.handle();
       while ((this.link?.waiting() ?? []).length > 0) await this.push(0);
       while (this.#questions.length > 0) {
         this.serve(0);
         await this.arrive(0);
       }
-      if (this.link === undefined || this.#busy() !== before || before > 0) quiet = 0;
+      if (this.link === undefined || this.#busy() !== before || before > 0 || handled > 0) quiet = 0;
       else quiet++;
       // Pauses end, heartbeats are answered.
       await this.clock.pass(2_000);
