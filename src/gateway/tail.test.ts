@@ -9,6 +9,7 @@ import {
   skipWindows,
 } from "./delivery.fixture.ts";
 import { TestReader } from "./reader.fixture.ts";
+import { lateCheckEveryMs } from "./tail.ts";
 
 const old = Array.from({ length: 10 }, (_, i) => `old${i + 1}`);
 const fresh = Array.from({ length: 7 }, (_, i) => `new${i + 6}`);
@@ -249,4 +250,37 @@ test("what is appended while a loss is looked at is pushed, although its notice 
   for (let turns = 0; turns < 5; turns++) await pass(25);
   assert.ok(times >= 2);
   assert.deepEqual(heard(reader), [...old, "limited@2-0-5", "new6"]);
+});
+
+test("the one notice of a loss is looked into, however soon it comes after one that was merely late", async (t) => {
+  const { eventlog, reader, say, lost } = await open(t, new HeldLog({ doubts: false }));
+  const pass = mockTime(t);
+  await say(...old);
+  eventlog.notice(0, 9);
+  await settled();
+  eventlog.loseAfter(0, 5);
+  eventlog.notice(0, 5);
+  const { timesAsked } = eventlog;
+  await pass(lateCheckEveryMs - 1);
+  assert.deepEqual([lost, eventlog.timesAsked - timesAsked], [[], 0], "notices are many, and each would ask");
+  await pass(1);
+  await say(...fresh);
+  assert.deepEqual(lost, [5]);
+  assert.deepEqual(heard(reader), [...old, "limited@2-0-5", ...fresh]);
+});
+
+test("a notice that comes while an older one is looked into is looked into as well", async (t) => {
+  const { eventlog, say, lost } = await open(t, new HeldLog({ doubts: false }));
+  const pass = mockTime(t);
+  await say(...old);
+  const answer = eventlog.holdNextHeads("of now");
+  eventlog.notice(0, 9);
+  await settled();
+  eventlog.loseAfter(0, 5);
+  eventlog.notice(0, 5);
+  answer();
+  await settled();
+  assert.deepEqual(lost, [], "the answer was that of before the loss");
+  await pass(lateCheckEveryMs);
+  assert.deepEqual(lost, [5]);
 });
