@@ -5,6 +5,7 @@ import { nativeFrames } from "./encodings.ts";
 import { textFrame } from "./frame-bytes.ts";
 import { TestReader, textsOf } from "./reader.fixture.ts";
 import type { Pushed } from "./ring.ts";
+import { setNow } from "./delivery.fixture.ts";
 
 /** A reader that keeps the texts that it is sent, one write a list. */
 class Listener extends TestReader {
@@ -25,7 +26,7 @@ const pushed = (offset: number, text: string): Pushed => ({
 });
 
 function mockTimers(t: TestContext): void {
-  t.mock.method(performance, "now", () => 1_000);
+  setNow(t, () => 1_000);
   t.mock.timers.enable({ apis: ["setTimeout"] });
 }
 

@@ -9,7 +9,7 @@ import type { Actor } from "../access/actor.ts";
 import { createPersonRate } from "../access/person-rate.ts";
 import { createLogger } from "../lib/logger.ts";
 import { openStuck } from "./connection.fixture.ts";
-import { memoryLog, openDelivery, person, settled } from "./delivery.fixture.ts";
+import { memoryLog, openDelivery, person, settled, setNow } from "./delivery.fixture.ts";
 import { Dispatch, badFramesMax, topicsPerToken } from "./dispatch.ts";
 import { textsOf } from "./reader.fixture.ts";
 
@@ -21,7 +21,7 @@ async function open(
   parts: { readonly method?: () => Promise<unknown>; readonly actor?: Actor } = {},
 ) {
   let nowMs = 0;
-  t.mock.method(performance, "now", () => nowMs);
+  setNow(t, () => nowMs);
   const delivery = await openDelivery({ eventlog: memoryLog() });
   t.after(() => delivery.close());
   const { link, connection } = openStuck();

@@ -18,7 +18,7 @@ import { jsonText } from "../eventlog/eventlog.ts";
 import { AppError } from "../lib/errors.ts";
 import { createLogger } from "../lib/logger.ts";
 import { createMetrics } from "../observe/metrics.ts";
-import { memoryLog, person, settled } from "./delivery.fixture.ts";
+import { memoryLog, person, settled, setNow } from "./delivery.fixture.ts";
 import { authWithinMs } from "./entrance.ts";
 import { Gateway } from "./gateway.ts";
 import { createLocalSignals } from "./signals.ts";
@@ -154,7 +154,7 @@ test("whoever goes without having shown credentials is not waited for any longer
 
 for (const kind of ["ping", "pong"] as const) {
   test(`so many ${kind}s come at once, as many again, and one more ends the connection`, async (t) => {
-    t.mock.method(performance, "now", () => 1_000);
+    setNow(t, () => 1_000);
     const { connect } = await open(t, { tokens: { ann: person() }, rate: "1/5" });
     const { ws, roundTrip, code } = await connect("ann");
     for (let i = 1; i < 10; i++) ws[kind]();

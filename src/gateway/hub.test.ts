@@ -10,6 +10,7 @@ import {
   openDelivery,
   settled,
   skipWindows,
+  setNow,
 } from "./delivery.fixture.ts";
 import { type HubOptions, tellEvery } from "./hub.ts";
 import { TestReader } from "./reader.fixture.ts";
@@ -115,7 +116,7 @@ test("whoever resumes after a redaction gets the tombstone from the ring, not th
 
 test("what waits to be written when it is redacted is not written any more", async (t) => {
   const { eventlog, say, subscribe } = await open(t);
-  t.mock.method(performance, "now", () => 1_000);
+  setNow(t, () => 1_000);
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const reader = new TestReader();
   await subscribe(reader, { "room/1": undefined });

@@ -7,6 +7,7 @@ import {
   openDelivery,
   settled,
   skipWindows,
+  setNow,
 } from "./delivery.fixture.ts";
 import { TestReader } from "./reader.fixture.ts";
 import { lateCheckEveryMs } from "./tail.ts";
@@ -35,7 +36,7 @@ async function open(
 /** The clock that late notices are looked into by, and the timers. */
 function mockTime(t: TestContext): (ms: number) => Promise<void> {
   let nowMs = 5_000;
-  t.mock.method(performance, "now", () => nowMs);
+  setNow(t, () => nowMs);
   t.mock.timers.enable({ apis: ["setTimeout"] });
   return async (ms) => {
     nowMs += ms;
