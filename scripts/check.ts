@@ -7,7 +7,7 @@ type Check = {
 };
 
 /**
- * Everything that can be known without a database: format, lint, types, unit tests. Side by side, under 10 s on two
+ * Everything that can be known without a database: format, lint, types, unit tests. Side by side, some 20 s on two
  * cores, also in a fresh clone: nothing is remembered from run to run.
  */
 const checks: readonly Check[] = [

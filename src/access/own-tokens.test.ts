@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { SignJWT } from "jose";
@@ -64,8 +65,18 @@ test("another secret, another issuer or audience, another header, or a time to c
     sign({ sub: undefined }),
     sign({ exp: undefined }),
     sign({ nbf: nowS - 1 }),
+    sign({ iat: "x" }),
     sign({}, { kid: "1" }),
     sign({}, { alg: "HS512" }),
   ];
   for (const token of await Promise.all(others)) assert.equal(read(token, nowMs), undefined);
+});
+
+test("rubbish that is rightly signed is not recognised, and does no harm", () => {
+  const header = Buffer.from('{"alg":"HS256","typ":"JWT"}').toString("base64url");
+  for (const payload of ["not json", "null", "1", '"x"', "[]", "", "{"]) {
+    const signed = `${header}.${Buffer.from(payload).toString("base64url")}`;
+    const signature = createHmac("sha256", secret).update(signed).digest("base64url");
+    assert.equal(read(`${signed}.${signature}`, nowMs), undefined, payload);
+  }
 });

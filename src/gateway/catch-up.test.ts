@@ -5,7 +5,7 @@ import { uuidv7 } from "../../protocol/ids.ts";
 import { jsonText } from "../eventlog/eventlog.ts";
 import type { MemoryEventLog } from "../eventlog/memory.ts";
 import { partitionOf } from "../eventlog/murmur2.ts";
-import { heldBytesMax, loadsMax, missedEntriesMax, pastBytesMax, sliceBytes } from "./catch-up.ts";
+import { loadsMax, missedEntriesMax, pastBytesMax, sliceBytes } from "./catch-up.ts";
 import { openStuck } from "./connection.fixture.ts";
 import { unsentBytesMax } from "./connection.ts";
 import {
@@ -19,6 +19,7 @@ import {
   skipWindows,
 } from "./delivery.fixture.ts";
 import { entryFrame } from "./frames.ts";
+import { pastReadersMax } from "./past.ts";
 import { TestReader, textsOf } from "./reader.fixture.ts";
 
 async function open<Log extends MemoryEventLog>(
@@ -68,6 +69,7 @@ async function fill({ eventlog }: Delivery, topic: string, bytes: number): Promi
 const thatTakesTime =
   (meanwhile: () => Promise<unknown>): NonNullable<DeliveryOptions<MemoryEventLog>["pastBy"]> =>
   (past) => ({
+    turn: (...args) => past.turn(...args),
     read: async (...args) => {
       const found = await past.read(...args);
       await meanwhile();
@@ -175,21 +177,47 @@ test("one reader's past takes nothing from another's", async (t) => {
   assert.equal(backlog?.limited, false);
 });
 
-test("for all readers together so many bytes are held and not one more, until some are given back", async (t) => {
-  const { hub, catchUp } = await openPast(t, pastBytesMax, 100_000);
-  const ask = async (topic: string) => {
-    const reader = new TestReader();
-    const subscription = hub.join(topic, reader, 0);
-    const [backlog] = await catchUp.prepare(reader, [subscription]);
-    assert.ok(backlog !== undefined);
-    return { limited: backlog.limited, begin: () => catchUp.begin(subscription, backlog) };
-  };
-  const all: Awaited<ReturnType<typeof ask>>[] = [];
-  for (let held = 0; held < heldBytesMax; held += pastBytesMax) all.push(await ask("room/1"));
-  assert.ok(all.every(({ limited }) => !limited));
-  assert.equal((await ask("room/2")).limited, true);
-  all[0]?.begin();
-  assert.equal((await ask("room/2")).limited, false);
+test("those who wait for their turn hold nothing, and nobody is limited for having waited", async (t) => {
+  let looking = 0;
+  let most = 0;
+  const { hub, catchUp } = await openPast(t, pastBytesMax, 100_000, async () => {
+    most = Math.max(most, ++looking);
+    await settled();
+    looking--;
+  });
+  const readers = Array.from({ length: pastReadersMax * 4 }, (_, i) => new TestReader({ userId: i % 3 }));
+  const backlogs = await Promise.all(
+    readers.map(async (reader) => {
+      const subscription = hub.join("room/1", reader, 0);
+      const [backlog] = await catchUp.prepare(reader, [subscription]);
+      if (backlog !== undefined) catchUp.begin(subscription, backlog);
+      return backlog?.limited;
+    }),
+  );
+  assert.deepEqual(new Set(backlogs), new Set([false]));
+  assert.equal(most, pastReadersMax);
+});
+
+test("whoever is turned away is limited where only the log has what they missed, and nowhere else", async (t) => {
+  const { hub, catchUp } = await open(t, {
+    eventlog: memoryLog(),
+    ring: smallest,
+    pastBy: () => ({
+      turn: () => Promise.resolve(undefined),
+      read: () => assert.fail("nothing is read"),
+    }),
+  }).then(async (delivery) => {
+    await delivery.say("room/1", ...texts(3));
+    await settled();
+    return delivery;
+  });
+  const reader = new TestReader();
+  const [late, due] = [hub.join("room/1", reader, 0), hub.join("room/2", reader, 2)];
+  const backlogs = await catchUp.prepare(reader, [late, due]);
+  assert.deepEqual(
+    backlogs.map(({ limited }) => limited),
+    [true, false],
+  );
 });
 
 test("so many entries that the ring has are sent and not one more", async (t) => {
@@ -445,4 +473,38 @@ test("what is redacted while it is held for somebody is not sent to them", async
   await settled();
   assert.equal(catchUp.confirm(subscription, backlog).limited, true);
   assert.deepEqual((await prepare("room/2")).limited, [false], "other topics are as they were");
+});
+
+test("a redaction limits nobody who has nothing of the past waiting", async (t) => {
+  const { eventlog, hub, catchUp, say } = await open(t, { eventlog: memoryLog() });
+  await say("room/1", "words");
+  await settled();
+  const reader = new TestReader();
+  const subscription = hub.join("room/1", reader);
+  const [backlog] = await catchUp.prepare(reader, [subscription]);
+  const [entry] = (await eventlog.read(0, 0, 1)).entries;
+  assert.ok(entry !== undefined && backlog !== undefined);
+  await eventlog.redact([{ id: entry.id, topic: entry.topic }], "gone");
+  await settled();
+  assert.equal(catchUp.confirm(subscription, backlog).limited, false);
+});
+
+test("the log and the ring together bring so many entries and not one more", async (t) => {
+  for (const [more, limited] of [
+    [0, false],
+    [1, true],
+  ] as const) {
+    const half = missedEntriesMax / 2;
+    const { say, hub, catchUp } = await open(t, {
+      eventlog: memoryLog(),
+      ring: { entriesMax: half, bytesMax: 10_000_000 },
+    });
+    for (let said = 0; said < missedEntriesMax + more; said += 100) {
+      await say("room/1", ...texts(Math.min(100, missedEntriesMax + more - said)));
+      await settled();
+    }
+    const reader = new TestReader();
+    const [backlog] = await catchUp.prepare(reader, [hub.join("room/1", reader, 0)]);
+    assert.equal(backlog?.limited, limited);
+  }
 });

@@ -11,8 +11,6 @@ import type { Pushed } from "./ring.ts";
 export const missedEntriesMax = 2_000;
 /** Bytes of the past that are held for one reader at a time, of all its topics; the others are limited. */
 export const pastBytesMax = 4 * 1_048_576;
-/** And for all readers together, while those who are asked for much wait for each other. */
-export const heldBytesMax = 64 * 1_048_576;
 /** Bytes of what was missed in one write: before each it is seen whether the reader still takes them. */
 export const sliceBytes = 65_536;
 /** How often the rings may run ahead of a reader whose past is read, before it is told that it missed too much. */
@@ -30,7 +28,7 @@ export type Backlog = {
 
 export type CatchUpDeps = {
   readonly hub: Hub;
-  readonly past: Pick<Past, "read">;
+  readonly past: Pick<Past, "read" | "turn">;
   readonly generation: () => number;
   readonly onLimited?: () => void;
 };
@@ -45,7 +43,6 @@ export class CatchUp {
   readonly #lines = new Lines<Reader>();
   /** Bytes of the past that are held for each reader. */
   readonly #held = new WeakMap<Reader, number>();
-  #heldOfAll = 0;
 
   constructor(deps: CatchUpDeps) {
     this.#deps = deps;
@@ -58,11 +55,14 @@ export class CatchUp {
   async prepare(reader: Reader, subscriptions: readonly Subscription[]): Promise<readonly Backlog[]> {
     for (const subscription of subscriptions) subscription.loading = true;
     if (!subscriptions.some((one) => this.#needsPast(one))) {
-      return subscriptions.map((subscription) =>
-        this.#backlogOf({ subscription, from: subscription.at, entries: [], bytes: 0, limited: false }),
-      );
+      return subscriptions.map((subscription) => this.#backlogWithoutPast(subscription));
     }
-    return this.#lines.add(reader, () => this.#prepareAll(reader, subscriptions));
+    return this.#lines.add(reader, async () => {
+      const prepared = await this.#deps.past.turn(ownerOf(reader), () =>
+        this.#prepareAll(reader, subscriptions),
+      );
+      return prepared ?? subscriptions.map((subscription) => this.#backlogWithoutPast(subscription));
+    });
   }
 
   /** Sends what `prepare` has fetched and all that came since, as far as the reader takes it. */
@@ -71,6 +71,7 @@ export class CatchUp {
     this.#release(reader, bytes);
     if (subscription.index === -1) return;
     subscription.loading = false;
+    subscription.readsPast = false;
     let written = from;
     for (const slice of slicesOf(entries)) {
       if (reader.full) {
@@ -131,8 +132,12 @@ export class CatchUp {
       subscription.stale = true;
       return;
     }
+    this.#tellSkipped(subscription);
+  }
+
+  #tellSkipped(subscription: Subscription): void {
     const backlog = this.limit(subscription);
-    this.#tellLimited(subscription);
+    if (subscription.index !== -1) this.#tellLimited(subscription);
     this.begin(subscription, backlog);
   }
 
@@ -140,6 +145,7 @@ export class CatchUp {
   limit(subscription: Subscription): Backlog {
     subscription.loading = true;
     subscription.stale = false;
+    subscription.readsPast = false;
     subscription.at = this.#deps.hub.ringOf(subscription.channel.topic).head;
     this.#deps.onLimited?.();
     return { limited: true, entries: [], bytes: 0, from: subscription.at };
@@ -149,21 +155,26 @@ export class CatchUp {
   async #recover(reader: Reader, subscriptions: readonly Subscription[]): Promise<void> {
     for (const subscription of subscriptions) subscription.loading = true;
     await this.#lines.add(reader, async () => {
-      for (const group of byPartition(subscriptions)) {
-        if (reader.full) {
-          for (const subscription of group) subscription.loading = false;
-          reader.lag();
-          continue;
-        }
-        const backlogs = await this.#prepareGroup(reader, group);
-        for (const [i, subscription] of group.entries()) {
-          const prepared = backlogs[i] ?? this.limit(subscription);
-          const backlog = this.confirm(subscription, prepared);
-          if (backlog.limited && subscription.index !== -1) this.#tellLimited(subscription);
-          this.begin(subscription, backlog);
-        }
-      }
+      const served = await this.#deps.past.turn(ownerOf(reader), async () => {
+        for (const group of byPartition(subscriptions)) await this.#recoverGroup(reader, group);
+        return true;
+      });
+      if (served === undefined) for (const subscription of subscriptions) this.#tellSkipped(subscription);
     });
+  }
+
+  async #recoverGroup(reader: Reader, group: readonly Subscription[]): Promise<void> {
+    if (reader.full) {
+      for (const subscription of group) subscription.loading = false;
+      return reader.lag();
+    }
+    const backlogs = await this.#prepareGroup(reader, group);
+    for (const [i, subscription] of group.entries()) {
+      const prepared = backlogs[i] ?? this.limit(subscription);
+      const backlog = this.confirm(subscription, prepared);
+      if (backlog.limited && subscription.index !== -1) this.#tellLimited(subscription);
+      this.begin(subscription, backlog);
+    }
   }
 
   async #prepareAll(reader: Reader, subscriptions: readonly Subscription[]): Promise<readonly Backlog[]> {
@@ -203,8 +214,8 @@ export class CatchUp {
     const { partition, topic } = first.subscription.channel;
     const upTo = hub.ringOf(topic).start - 1;
     const after = new Map(late.map(({ subscription: { channel, at } }) => [channel.topic, at]));
-    const owner = reader.userId ?? reader;
-    const found = await past.read({ partition, after, upTo, owner }, (entry) => hub.isPushed(entry));
+    for (const { subscription } of late) subscription.readsPast = true;
+    const found = await past.read({ partition, after, upTo }, (entry) => hub.isPushed(entry));
     for (const load of late) {
       const entries = found
         .get(load.subscription.channel.topic)
@@ -214,18 +225,22 @@ export class CatchUp {
       if (
         entries === undefined ||
         load.entries.length + entries.length > missedEntriesMax ||
-        held + bytes > pastBytesMax ||
-        this.#heldOfAll + bytes > heldBytesMax
+        held + bytes > pastBytesMax
       ) {
         load.limited = true;
         continue;
       }
       this.#held.set(reader, held + bytes);
-      this.#heldOfAll += bytes;
       load.bytes += bytes;
       load.entries.push(...entries);
       load.subscription.at = upTo;
     }
+  }
+
+  /** Of a subscription that is not brought back from the log: from the ring, if that has all of it. */
+  #backlogWithoutPast(subscription: Subscription): Backlog {
+    const limited = this.#needsPast(subscription);
+    return this.#backlogOf({ subscription, from: subscription.at, entries: [], bytes: 0, limited });
   }
 
   /** What the ring holds is sent from there; it only must not be too much. */
@@ -251,9 +266,7 @@ export class CatchUp {
   }
 
   #release(reader: Reader, bytes: number): void {
-    if (bytes === 0) return;
-    this.#held.set(reader, (this.#held.get(reader) ?? 0) - bytes);
-    this.#heldOfAll -= bytes;
+    if (bytes > 0) this.#held.set(reader, (this.#held.get(reader) ?? 0) - bytes);
   }
 }
 
@@ -265,6 +278,11 @@ type Load = {
   bytes: number;
   limited: boolean;
 };
+
+/** A person's readers take turns with those of others, not with each other. */
+function ownerOf(reader: Reader): unknown {
+  return reader.userId ?? reader;
+}
 
 function byPartition(subscriptions: readonly Subscription[]): Iterable<readonly Subscription[]> {
   return Map.groupBy(subscriptions, ({ channel }) => channel.partition).values();

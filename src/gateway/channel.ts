@@ -26,6 +26,8 @@ export type Subscription = {
   behind: boolean;
   /** What it misses is being read from the log. */
   loading: boolean;
+  /** Entries of the log are being fetched for it, or held. */
+  readsPast: boolean;
   /** The log has lost or redacted entries while that was read: what was found counts no longer. */
   stale: boolean;
 };
@@ -63,7 +65,16 @@ export class Channel {
   join(reader: Reader, at: number): Subscription {
     const { subscriptions } = this;
     const index = subscriptions.length;
-    const subscription = { reader, channel: this, index, at, behind: true, loading: true, stale: false };
+    const subscription = {
+      reader,
+      channel: this,
+      index,
+      at,
+      behind: true,
+      loading: true,
+      readsPast: false,
+      stale: false,
+    };
     subscriptions.push(subscription);
     return subscription;
   }

@@ -4,6 +4,7 @@ import { limits } from "../../protocol/limits.ts";
 import { addressKey } from "../access/address.ts";
 import { credentialOf } from "../access/credential.ts";
 import { placeOfHeaders } from "../access/development.ts";
+import { personLimited } from "../access/person-rate.ts";
 import type { Route, RouteRequest } from "../deps.ts";
 import { AppError } from "../lib/errors.ts";
 import { Connection } from "./connection.ts";
@@ -67,6 +68,8 @@ async function open(gateway: Gateway, request: RouteRequest): ReturnType<Route["
   }
   const place = placeOfHeaders(request.headers);
   const actor = await signIn(access, credential, { host: config.host, address: request.ip, ...place });
+  const taken = gateway.deps.personRate.take(actor);
+  if (taken !== undefined && !taken.allowed) throw personLimited(taken);
   if (!gateway.admission.hasPlace(addressKey(request.ip))) {
     throw new AppError("rate_limited", { detail: "this address has too many connections", retryAfterS: 30 });
   }

@@ -181,7 +181,7 @@ export class Hub {
     }
     // What is just being read of the past for somebody may hold the words.
     for (const { subscriptions } of this.channelsOf(notice.topic)) {
-      for (const subscription of subscriptions) subscription.stale ||= subscription.loading;
+      for (const subscription of subscriptions) subscription.stale ||= subscription.readsPast;
     }
   }
 

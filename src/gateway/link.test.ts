@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type ServerResponse, createServer } from "node:http";
 import { type AddressInfo, type Socket, connect } from "node:net";
+import { Duplex } from "node:stream";
 import { type TestContext, test } from "node:test";
+import type { WebSocket } from "ws";
 import { closeRules } from "../../protocol/close-codes.ts";
 import { frameOf } from "./frames.ts";
-import { EventStreamLink, closeWithinMs } from "./link.ts";
+import { EventStreamLink, WebSocketLink, closeWithinMs, corkedBytesMax } from "./link.ts";
 
 /** A stream that somebody has asked for, its link, and the connection of whoever asked. */
 async function open(t: TestContext) {
@@ -65,4 +67,50 @@ test("a stream whose client takes what it is sent ends with the reason, and nobo
   assert.ok(text.includes(`event: close\ndata: ${JSON.stringify({ code, reason: meaning })}\n\n`), text);
   t.mock.timers.tick(closeWithinMs);
   assert.deepEqual([response.writableFinished, cut.mock.callCount()], [true, 0]);
+});
+
+/** What goes to the system, piece by piece. */
+function openSocket() {
+  const pieces: number[] = [];
+  const socket = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _encoding, done) => {
+      pieces.push(chunk.length);
+      done();
+    },
+    writev: (chunks, done) => {
+      pieces.push(chunks.reduce((sum, { chunk }) => sum + (chunk as Buffer).length, 0));
+      done();
+    },
+  });
+  return { pieces, link: new WebSocketLink({} as WebSocket, socket as Socket) };
+}
+
+test("what is written together goes out in one piece, also when what makes it fails", () => {
+  const { pieces, link } = openSocket();
+  link.together(() => {
+    link.write(Buffer.alloc(10));
+    link.write(Buffer.alloc(20));
+  });
+  assert.deepEqual(pieces, [30]);
+  assert.throws(() =>
+    link.together(() => {
+      link.write(Buffer.alloc(5));
+      throw new Error("no more");
+    }),
+  );
+  link.write(Buffer.alloc(7));
+  assert.deepEqual(pieces, [30, 5, 7]);
+});
+
+test("so many bytes are held back to go out together, and not one more", () => {
+  const { pieces, link } = openSocket();
+  link.together(() => {
+    link.write(Buffer.alloc(corkedBytesMax));
+    link.write(Buffer.alloc(1));
+    assert.deepEqual(pieces, []);
+    link.write(Buffer.alloc(2));
+    assert.deepEqual(pieces, [corkedBytesMax + 1, 2]);
+  });
+  assert.deepEqual(pieces, [corkedBytesMax + 1, 2]);
 });

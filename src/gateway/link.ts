@@ -8,7 +8,7 @@ import { splitFrames } from "./frame-bytes.ts";
 export const closeWithinMs = 3_000;
 
 /** Bytes that are held back to go out in one piece. */
-const heldBytesMax = 16_384;
+export const corkedBytesMax = 16_384;
 
 /** The way to a client. Takes the bytes of WebSocket frames, whatever it makes of them. */
 export type Link = {
@@ -45,7 +45,7 @@ export class WebSocketLink implements Link {
   write(frames: Buffer): void {
     const socket = this.#socket;
     // What is held back counts as waiting for the client, which must not be taken for one that takes nothing.
-    if (socket.writableCorked > 0 && socket.writableLength > heldBytesMax) socket.uncork();
+    if (socket.writableCorked > 0 && socket.writableLength > corkedBytesMax) socket.uncork();
     socket.write(frames);
   }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { uuidv7 } from "../../protocol/ids.ts";
-import { type Entry, PositionExpiredError, type ReadResult, jsonText } from "../eventlog/eventlog.ts";
+import { type Entry, PositionExpiredError, jsonText } from "../eventlog/eventlog.ts";
 import { MemoryEventLog } from "../eventlog/memory.ts";
 import { createLogger } from "../lib/logger.ts";
 import { type Missed, Past, pastReadersMax, scanEntriesMax, waitingReadersMax } from "./past.ts";
@@ -24,11 +24,10 @@ async function filled(count: number, bytes = 1): Promise<MemoryEventLog> {
   return eventlog;
 }
 
-const missed = (after: Readonly<Record<string, number>>, upTo: number, owner: unknown = 1): Missed => ({
+const missed = (after: Readonly<Record<string, number>>, upTo: number): Missed => ({
   partition: 0,
   after: new Map(Object.entries(after)),
   upTo,
-  owner,
 });
 
 async function offsets(past: Past, what: Missed, wanted: (entry: Entry) => boolean = all) {
@@ -108,40 +107,57 @@ test("what retention removes while a past is read, or the log does not give, is 
   }
 });
 
-/** A past whose reads end when the test says so. */
-function openSlow() {
-  const reads: (() => void)[] = [];
-  const eventlog = {
-    read: () => new Promise<ReadResult>((resolve) => reads.push(() => resolve({ entries: [], end: 9 }))),
-  };
-  return { reads, past: new Past({ eventlog, log }, bounds) };
+/** Turns that end when the test says so. */
+function openTurns() {
+  const past = new Past({ eventlog: { read: () => assert.fail("nothing is read") }, log }, bounds);
+  const begun: { readonly owner: unknown; readonly end: () => void }[] = [];
+  const take = (owner: unknown): Promise<unknown> =>
+    past.turn(owner, () => new Promise((resolve) => begun.push({ owner, end: () => resolve("done") })));
+  return { past, begun, take };
 }
 
-test("a few readers are served at once, some wait, and one more is turned away", async () => {
-  const { reads, past } = openSlow();
-  const what = missed({ "room/1": 0 }, 5);
-  const answers = Array.from({ length: pastReadersMax + waitingReadersMax }, () => past.read(what, all));
-  await new Promise((resolve) => setImmediate(resolve));
-  assert.equal(reads.length, pastReadersMax);
-  assert.equal((await past.read(what, all)).size, 0, "one too many");
-  while (reads.length > 0) {
-    for (const answer of reads.splice(0)) answer();
-    await new Promise((resolve) => setImmediate(resolve));
+async function turns(): Promise<void> {
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test("a few readers look at once, some wait, and one more is turned away", async () => {
+  const { begun, take } = openTurns();
+  const answers = Array.from({ length: pastReadersMax + waitingReadersMax }, () => take(1));
+  await turns();
+  assert.equal(begun.length, pastReadersMax);
+  assert.equal(await take(1), undefined, "one too many");
+  for (let served = 0; served < answers.length; served++) {
+    begun[served]?.end();
+    await turns();
   }
-  for (const answer of answers) assert.deepEqual((await answer).get("room/1"), []);
+  for (const answer of answers) assert.equal(await answer, "done");
+  void take(2);
+  await turns();
+  assert.equal(begun.length, answers.length + 1, "there is room again");
 });
 
 test("whoever asks for much waits behind whoever asks for little", async () => {
-  const { reads, past } = openSlow();
-  const ended: unknown[] = [];
-  const ask = async (owner: unknown): Promise<void> => {
-    await past.read(missed({ "room/1": 0 }, 5, owner), all);
-    ended.push(owner);
-  };
-  const asked = [...Array.from({ length: pastReadersMax + 6 }, () => ask("much")), ask("little")];
-  while (ended.length < asked.length) {
-    reads.shift()?.();
-    await new Promise((resolve) => setImmediate(resolve));
+  const { begun, take } = openTurns();
+  for (let i = 0; i < pastReadersMax + 6; i++) void take("much");
+  void take("little");
+  await turns();
+  for (let served = 0; served < 2; served++) {
+    begun[served]?.end();
+    await turns();
   }
-  assert.ok(ended.indexOf("little") <= pastReadersMax + 1, ended.join());
+  assert.deepEqual(
+    begun.map(({ owner }) => owner),
+    [...Array.from({ length: pastReadersMax + 1 }, () => "much"), "little"],
+  );
+});
+
+test("a turn that fails is over all the same", async () => {
+  const { past, begun, take } = openTurns();
+  const failing = Array.from({ length: pastReadersMax }, () =>
+    past.turn(1, () => Promise.reject(new Error("away"))),
+  );
+  for (const one of failing) await assert.rejects(one, /away/);
+  for (let i = 0; i < pastReadersMax; i++) void take(1);
+  await turns();
+  assert.equal(begun.length, pastReadersMax);
 });

@@ -24,8 +24,6 @@ export type Missed = {
   /** For each topic, the offset after which the reader has nothing. */
   readonly after: ReadonlyMap<string, number>;
   readonly upTo: number;
-  /** Whose question it is: those who wait are served in turn, one question of each. */
-  readonly owner: unknown;
 };
 
 /** The entries of each topic; a topic is left out when they are too many, too far back or cannot be read. */
@@ -45,19 +43,31 @@ export class Past {
     this.#bounds = bounds;
   }
 
+  /**
+   * Lets one reader look at its past, in all partitions, as soon as it is its turn: those who wait hold nothing. `owner`
+   * is whose reader it is: of those who wait, one reader of each owner is served after the other. Resolves with undefined,
+   * and has done nothing, when too many wait.
+   */
+  async turn<T>(owner: unknown, work: () => Promise<T>): Promise<T | undefined> {
+    if (this.#waiting >= waitingReadersMax) return undefined;
+    if (this.#running >= pastReadersMax) await this.#wait(owner);
+    else this.#running++;
+    try {
+      return await work();
+    } finally {
+      this.#next();
+    }
+  }
+
   /** The entries that `wanted` lets pass. The reader must be told of topics that are left out, and gets none of theirs. */
   async read(missed: Missed, wanted: (entry: Entry) => boolean): Promise<Found> {
     const near = [...missed.after].filter(([, after]) => missed.upTo - after <= scanEntriesMax);
-    if (near.length === 0 || this.#waiting >= waitingReadersMax) return new Map();
-    if (this.#running >= pastReadersMax) await this.#wait(missed.owner);
-    else this.#running++;
+    if (near.length === 0) return new Map();
     try {
       return await this.#scan({ ...missed, after: new Map(near) }, wanted);
     } catch (error) {
       this.#deps.log.warn({ err: error, partition: missed.partition }, "the past could not be read");
       return new Map();
-    } finally {
-      this.#next();
     }
   }
 
