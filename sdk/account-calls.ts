@@ -44,7 +44,7 @@ export function accountCalls(http: Http, transport: Transport, session: Session)
   /** What is kept of the person is as the server says it last. */
   const described = async (call: Promise<Account>): Promise<Account> => {
     const account = await call;
-    await session.described(account);
+    session.described(account);
     return account;
   };
   return {

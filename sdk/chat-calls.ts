@@ -56,6 +56,11 @@ export function chatCalls(http: Http): ChatCalls {
   return { ...roomCalls(http), ...memberCalls(http), ...messageCalls(http) };
 }
 
+/** The same, until the signal is aborted. */
+export function chatCallsUntil(signal: AbortSignal, http: Http): ChatCalls {
+  return chatCalls({ call: (item) => http.call({ ...item, signal }) });
+}
+
 const roomPath = (roomId: number): string => `/api/v1/rooms/${roomId}`;
 
 function roomCalls(

@@ -58,3 +58,9 @@ export async function readMembers(calls: Members, roomId: number): Promise<reado
     cursor = page.next_cursor;
   }
 }
+
+/** Whoever is no member any more has nothing to mark. */
+export function orNoMember(error: unknown): undefined {
+  if (error instanceof TidingsError && (error.status === 403 || error.status === 404)) return undefined;
+  throw error;
+}

@@ -321,6 +321,31 @@ test("while the client is stopped its store sends and asks nothing, and goes on 
   assert.equal(world.clock.timers, 0);
 });
 
+test("what is read or told in the background ends when the client is stopped, and is done after it", async () => {
+  const { world, chat } = await opened();
+  await world.calm();
+  chat.markRead(2, 1);
+  await settle();
+  assert.deepEqual(
+    world.questions.map(({ method, signal }) => [method, signal.aborted]),
+    [["PUT", false]],
+  );
+  world.client.stop();
+  await settle();
+  assert.equal(world.questions[0]?.signal.aborted, true);
+  assert.equal(world.clock.timers, 0);
+  await world.clock.pass(60_000);
+  assert.equal(world.questions.length, 1, "nothing more is asked");
+  world.client.start();
+  await settle();
+  assert.equal(world.questions.filter(({ method }) => method === "PUT").length, 2);
+  await world.calm();
+  assert.equal(roomOf(chat, 2).unread, 0);
+  assert.deepEqual(world.errors, []);
+  chat.stop();
+  world.client.stop();
+});
+
 test("whoever asks for a room in which there is nothing to show is told why", async () => {
   const { world, chat } = await opened();
   await world.calm();

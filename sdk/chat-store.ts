@@ -1,11 +1,12 @@
 import type { Message, MessagesQuery } from "../protocol/chat.ts";
 import { topics } from "../protocol/topics.ts";
-import { readRoom, readRooms } from "./chat-reader.ts";
+import { type ChatCalls, chatCallsUntil } from "./chat-calls.ts";
+import { orNoMember, readRoom, readRooms } from "./chat-reader.ts";
 import { applyEntry, applySnapshot, emptyChat, limitedEntry, markRead, withPending } from "./chat-state.ts";
 import type { ChatEntry, ChatState, Snapshot } from "./chat-view.ts";
 import type { Client } from "./client.ts";
 import { Errands } from "./errands.ts";
-import { TidingsError, clientError } from "./errors.ts";
+import { clientError } from "./errors.ts";
 import { Journal, type Scope } from "./journal.ts";
 import { type Source, createSource } from "./observable.ts";
 import type { QueuedMessage } from "./queued-message.ts";
@@ -165,10 +166,10 @@ export class ChatStore {
     const before = this.get();
     this.#set(markRead(before, roomId, seq));
     if (this.get() === before) return;
-    this.#errands.run(`mark ${roomId}`, async () => {
+    this.#inBackground(`mark ${roomId}`, async (calls) => {
       const view = this.get().rooms[roomId];
       if (view === undefined) return;
-      const read = await this.#client.chat.markRead(roomId, view.last_read_seq).catch(orNoMember);
+      const read = await calls.markRead(roomId, view.last_read_seq).catch(orNoMember);
       if (read !== undefined) this.#entry({ type: "room.read", data: read });
     });
   }
@@ -250,26 +251,30 @@ export class ChatStore {
     return this.#opened.has(roomId) || this.#listed.has(roomId);
   }
 
-  #readOne(roomId: number): Promise<Snapshot> {
-    return readRoom(this.#client.chat, roomId, {
+  #readOne(roomId: number, calls = this.#client.chat): Promise<Snapshot> {
+    return readRoom(calls, roomId, {
       messages: this.#opened.has(roomId),
       members: this.#listed.has(roomId),
     });
   }
 
   #readRooms(): void {
-    this.#errands.run("rooms", () => this.#readList());
+    this.#inBackground("rooms", (calls) => this.#readList(calls));
   }
 
-  async #readList(): Promise<void> {
-    await this.#read("rooms", () => readRooms(this.#client.chat));
+  async #readList(calls = this.#client.chat): Promise<void> {
+    await this.#read("rooms", () => readRooms(calls));
     this.#listRead = true;
   }
 
   #readRoom(roomId: number): void {
-    this.#errands.run(`room ${roomId}`, async () => {
-      await this.#read(roomId, () => this.#readOne(roomId));
+    this.#inBackground(`room ${roomId}`, async (calls) => {
+      await this.#read(roomId, () => this.#readOne(roomId, calls));
     });
+  }
+
+  #inBackground(key: string, work: (calls: ChatCalls) => Promise<void>): void {
+    this.#errands.run(key, (signal) => work(chatCallsUntil(signal, this.#client.http)));
   }
 
   #set(next: ChatState): void {
@@ -291,10 +296,4 @@ export class ChatStore {
 function isOpen({ connection }: Client): boolean {
   const { state } = connection.get();
   return state === "open" || state === "draining";
-}
-
-/** Whoever is no member any more has nothing to mark. */
-function orNoMember(error: unknown): undefined {
-  if (error instanceof TidingsError && (error.status === 403 || error.status === 404)) return undefined;
-  throw error;
 }

@@ -105,3 +105,25 @@ test("after stop nothing is done", async () => {
   assert.deepEqual(errors, []);
   assert.equal(clock.timers, 0);
 });
+
+test("a pause ends what is being done, which begins anew after it", async () => {
+  const { clock, errands, errors } = start();
+  const signals: AbortSignal[] = [];
+  const work = (signal: AbortSignal): Promise<void> => {
+    signals.push(signal);
+    return new Promise((_resolve, reject) => {
+      signal.addEventListener("abort", () => reject(clientError("aborted")), { once: true });
+    });
+  };
+  errands.run("a", work);
+  errands.pause();
+  await settle();
+  assert.deepEqual([signals.length, signals[0]?.aborted, clock.timers], [1, true, 0]);
+  errands.hurry();
+  await settle();
+  assert.deepEqual([signals.length, signals[1]?.aborted], [2, false]);
+  errands.stop();
+  await settle();
+  assert.deepEqual([signals.length, signals[1]?.aborted, clock.timers], [2, true, 0]);
+  assert.deepEqual(errors, []);
+});

@@ -6,8 +6,11 @@ import type { OnError } from "./observable.ts";
 /** Errands that are run at the same time. */
 export const errandsInFlightMax = 4;
 
+/** Work ends early, by whatever error, when the signal is aborted. */
+export type Work = (signal: AbortSignal) => Promise<void>;
+
 type Errand = {
-  work: () => Promise<void>;
+  work: Work;
   running: boolean;
   /** It was asked for again while it ran: what it has read may be outdated. */
   again: boolean;
@@ -24,6 +27,8 @@ type Errand = {
 export class Errands {
   readonly #deps: { readonly clock: Clock; readonly random: () => number; readonly onError: OnError };
   readonly #errands = new Map<string, Errand>();
+  /** Ends what is being done. */
+  #ending = new AbortController();
   #running = 0;
   #timer: unknown;
   #stopped = false;
@@ -34,7 +39,7 @@ export class Errands {
   }
 
   /** Has the work done; once more from the beginning if it is being done. */
-  run(key: string, work: () => Promise<void>): void {
+  run(key: string, work: Work): void {
     const errand = this.#errands.get(key);
     if (errand === undefined) {
       const errand = { work, running: false, again: false, failures: 0, notBefore: 0, asked: false };
@@ -53,16 +58,19 @@ export class Errands {
     this.#pump();
   }
 
-  /** Begins nothing more until `hurry`. What is being done is done. */
+  /** Ends what is being done, and begins nothing until `hurry`: then it is done from the beginning. */
   pause(): void {
     this.#paused = true;
     this.#clearTimer();
+    this.#ending.abort();
+    this.#ending = new AbortController();
   }
 
   stop(): void {
     this.#stopped = true;
     this.#errands.clear();
     this.#clearTimer();
+    this.#ending.abort();
   }
 
   #pump(): void {
@@ -83,14 +91,15 @@ export class Errands {
   }
 
   async #do(key: string, errand: Errand): Promise<void> {
+    const { signal } = this.#ending;
     errand.running = true;
     this.#running++;
     try {
-      await errand.work();
+      await errand.work(signal);
       errand.failures = 0;
       if (!errand.again) this.#errands.delete(key);
     } catch (error) {
-      this.#failed(key, errand, error);
+      if (!signal.aborted) this.#failed(key, errand, error);
     }
     errand.running = false;
     errand.again = false;

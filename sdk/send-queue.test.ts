@@ -196,6 +196,20 @@ test("a failed message is sent once more as a new one, or discarded", async () =
   assert.equal((await storage.load("")).size, 0);
 });
 
+test("a failed message that is sent once more twice at once is sent once", async () => {
+  const { queue, deliveries, statuses } = device();
+  await queue.start();
+  const id = await queue.send({ roomId: 1, content: "bad" });
+  deliveries[0]?.reject(refusal(400, "invalid_body"));
+  await settle();
+  const [first, second] = [queue.resend(id), queue.resend(id)];
+  assert.equal(await outcomeOf(second), "not_failed");
+  assert.notEqual(await first, id);
+  await settle();
+  assert.deepEqual(statuses(), ["bad in_flight"]);
+  assert.equal(deliveries.length, 2);
+});
+
 test("a message that is discarded while it is stored is not sent, and not left behind", async () => {
   const stored = Promise.withResolvers<void>();
   const memory = memoryStorage();
@@ -361,6 +375,50 @@ test("a refused message that was discarded in another tab does not come back, an
   assert.equal(await third.queue.discard(again), true);
   assert.equal(await outcomeOf(one.queue.resend(again)), "not_failed");
   assert.deepEqual(one.statuses(), []);
+});
+
+/** A storage that has read what it is asked for, and answers when the test says so, if that is wanted. */
+function slowStorage() {
+  const memory = memoryStorage();
+  const gate = { open: Promise.withResolvers<void>(), held: false };
+  const load: ClientStorage["load"] = async (prefix) => {
+    const found = await memory.load(prefix);
+    if (gate.held) await gate.open.promise;
+    return found;
+  };
+  return { storage: { ...memory, load }, gate };
+}
+
+test("what is stopped while the storage is asked for it is not sent", async () => {
+  const { storage, gate } = slowStorage();
+  const { queue, clock, deliveries, statuses } = device(storage);
+  await queue.start();
+  await queue.send({ roomId: 1, content: "hi" });
+  deliveries[0]?.reject(clientError("network"));
+  await settle();
+  gate.held = true;
+  await clock.pass(30_000);
+  assert.deepEqual(statuses(), ["hi in_flight"]);
+  queue.stop();
+  gate.open.resolve();
+  await settle();
+  assert.equal(deliveries.length, 1);
+  assert.deepEqual(statuses(), ["hi queued"]);
+});
+
+test("a refused message that is discarded while the storage is asked for it does not come back", async () => {
+  const { storage, gate } = slowStorage();
+  const { queue, deliveries, statuses } = device(storage);
+  await queue.start();
+  const id = await queue.send({ roomId: 1, content: "bad" });
+  gate.held = true;
+  deliveries[0]?.reject(refusal(400, "invalid_body"));
+  await settle();
+  assert.deepEqual(statuses(), ["bad failed"]);
+  assert.equal(await queue.discard(id), true);
+  gate.open.resolve();
+  await settle();
+  assert.equal((await storage.load("")).size, 0);
 });
 
 /** Where each message is that was ever written. */

@@ -46,6 +46,8 @@ export class SendQueue {
   readonly #pauses = new Map<number, Pause>();
   /** Stored in this very moment: no other tab can have read them, much less discarded them. */
   readonly #fresh = new Set<string>();
+  /** Failed ones that are being sent once more: whoever asks again meanwhile would send them twice. */
+  readonly #resending = new Set<string>();
   #running: AbortController | undefined;
   #loaded: Promise<void> | undefined;
   #timer: unknown;
@@ -107,16 +109,17 @@ export class SendQueue {
   /** Sends a failed message once more, as a new one: under its old id the server would only refuse it again. */
   async resend(clientMsgId: string): Promise<string> {
     const failed = this.#find(clientMsgId);
-    if (failed?.status !== "failed" || !(await this.#isStillThere(clientMsgId)))
-      throw clientError("not_failed");
-    const { room_id, content, reply_to } = failed;
-    const id = await this.send({
-      roomId: room_id,
-      content,
-      ...(reply_to === null ? {} : { replyTo: reply_to }),
-    });
-    await this.discard(clientMsgId);
-    return id;
+    if (failed?.status !== "failed" || this.#resending.has(clientMsgId)) throw clientError("not_failed");
+    this.#resending.add(clientMsgId);
+    try {
+      if (!(await this.#isStillThere(clientMsgId))) throw clientError("not_failed");
+      const { room_id: roomId, content, reply_to } = failed;
+      const id = await this.send({ roomId, content, ...(reply_to === null ? {} : { replyTo: reply_to }) });
+      await this.discard(clientMsgId);
+      return id;
+    } finally {
+      this.#resending.delete(clientMsgId);
+    }
   }
 
   /** Forgets a message that is not on its way. False when it is, or is not there. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Account, SignedIn } from "../protocol/accounts.ts";
+import type { Account, AccountChange, SignedIn } from "../protocol/accounts.ts";
 import { closeRules } from "../protocol/close-codes.ts";
 import { openChat } from "./chat-store.ts";
 import { createClient } from "./client.ts";
@@ -44,21 +44,27 @@ function signedIn(n: number, user = ann): SignedIn {
  * answers to refreshes back until it is called.
  */
 function accountServer() {
-  const state = { issued: 0, refreshes: 0, ended: false, name: ann.name };
+  /** `patient`: access tokens are good until they end, also when there are newer ones. */
+  const state = { issued: 0, refreshes: 0, ended: false, patient: false, away: false, person: ann };
   let gate: Promise<void> | undefined;
   let open: () => void = () => undefined;
-  const answer = async ({ path, headers, body }: Asked): Promise<Told> => {
-    if (path === "/api/v1/auth/login") return { status: 200, body: signedIn(++state.issued) };
+  const answer = async ({ method, path, headers, body }: Asked): Promise<Told> => {
+    if (path === "/api/v1/auth/login") return { status: 200, body: signedIn(++state.issued, state.person) };
     if (path === "/api/v1/auth/logout") return { status: 204 };
     if (path === "/api/v1/auth/refresh") {
       state.refreshes++;
+      if (state.away) return new Error("no network");
       await gate;
       const { refresh_token } = body as { readonly refresh_token: string };
       if (state.ended || refresh_token !== `refresh-${state.issued}`) return problem(401, "unauthorized");
-      return { status: 200, body: signedIn(++state.issued) };
+      return { status: 200, body: signedIn(++state.issued, state.person) };
     }
-    const good = !state.ended && headers["authorization"] === `Bearer access-${state.issued}`;
-    return good ? { status: 200, body: { ...ann, name: state.name } } : problem(401, "unauthorized");
+    const good = state.patient || headers["authorization"] === `Bearer access-${state.issued}`;
+    if (state.ended || !good) return problem(401, "unauthorized");
+    if (method !== "PATCH") return { status: 200, body: state.person };
+    const renamed = { ...ann, name: (body as AccountChange).name };
+    if (state.person.id === ann.id) state.person = renamed;
+    return { status: 200, body: renamed };
   };
   return {
     state,
@@ -286,15 +292,109 @@ test("somebody who is told late that a sign-in is over does not end the one that
   two.client.stop();
 });
 
-test("a new name is known at once, and after a reload", async () => {
+const storedIn = async (storage: ClientStorage): Promise<string> =>
+  (await storage.load(sessionKey)).get(sessionKey) ?? "";
+
+test("a new name is known at once, and stored by the next renewal", async () => {
   const server = accountServer();
-  const { client, storage } = device(server);
+  const { client, clock, storage } = device(server);
   await client.accounts.login(credentials);
-  server.state.name = "Annabel";
   assert.equal((await client.accounts.rename("Annabel")).name, "Annabel");
   assert.equal(client.account.get()?.name, "Annabel");
   assert.equal((await client.whoAmI()).name, "Annabel");
+  clock.sleep(900_000);
+  await client.accounts.me();
   assert.equal((await device(server, storage).client.whoAmI()).name, "Annabel");
+});
+
+test("a new name does not put back tokens that another tab has renewed", async () => {
+  const server = accountServer();
+  server.state.patient = true;
+  const storage = memoryStorage();
+  const [one, two] = [device(server, storage), device(server, storage)];
+  await one.client.accounts.login(credentials);
+  await two.client.whoAmI();
+  one.clock.sleep(895_000);
+  await one.client.accounts.me();
+  const renewed = await storedIn(storage);
+  assert.match(renewed, /"refresh-2"/);
+  await two.client.accounts.rename("Annabel");
+  assert.equal(await storedIn(storage), renewed);
+  assert.equal(two.client.account.get()?.name, "Annabel");
+  one.clock.sleep(900_000);
+  assert.equal((await one.client.accounts.me()).name, "Annabel", "the sign-in goes on");
+});
+
+test("a new name of one person does not put back their sign-in over that of another one, nor after they signed out", async () => {
+  const server = accountServer();
+  server.state.patient = true;
+  const storage = memoryStorage();
+  const [one, two] = [device(server, storage), device(server, storage)];
+  await one.client.accounts.login(credentials);
+  await two.client.whoAmI();
+  server.state.person = { ...ann, id: 8, username: "bob" };
+  await one.client.accounts.login({ ...credentials, login: "bob" });
+  await two.client.accounts.rename("Annabel");
+  assert.equal((await device(server, storage).client.whoAmI()).username, "bob");
+  await one.client.accounts.logout();
+  await two.client.accounts.rename("Annabelle");
+  assert.equal((await storage.load("")).size, 0);
+});
+
+test("a new name that comes while the tokens are renewed ends neither the renewal nor the connection", async () => {
+  const server = accountServer();
+  const { client, clock, storage, sockets } = device(server);
+  await client.accounts.login(credentials);
+  client.start();
+  await settle();
+  const socket = await sockets.welcome(clock);
+  server.hold();
+  socket.receive({ type: "token.expiring", expires_at: new Date(clock.now() + 60_000).toISOString() });
+  await settle();
+  assert.equal(server.state.refreshes, 1);
+  await client.accounts.rename("Annabel");
+  server.release();
+  await settle();
+  assert.match(await storedIn(storage), /"refresh-2"/);
+  assert.deepEqual(socket.of("auth").at(-1), { type: "auth", id: 0, token: "access-2" });
+  assert.equal(client.connection.get().state, "open");
+  assert.equal(client.account.get()?.name, "Annabel");
+  // The same person under another name is no reason for another connection.
+  assert.equal(sockets.all.length, 1);
+  client.stop();
+});
+
+/** A client that is connected, and is told that its sign-in is over. */
+async function toldOfEnd(server: ReturnType<typeof accountServer>) {
+  const told = device(server);
+  await told.client.accounts.login(credentials);
+  told.client.start();
+  await settle();
+  const socket = await told.sockets.welcome(told.clock);
+  server.hold();
+  socket.end(closeRules.session_ended.code);
+  await settle();
+  assert.equal(server.state.refreshes, 1);
+  return told;
+}
+
+test("when nobody can say whether a sign-in is over, the next connection is told", async () => {
+  const server = accountServer();
+  server.state.away = true;
+  const { client, clock, sockets } = await toldOfEnd(server);
+  await clock.pass(10_000);
+  assert.equal(sockets.all.length, 2);
+  client.stop();
+});
+
+test("a client that is stopped while it is asked whether a sign-in is over stays stopped", async () => {
+  const server = accountServer();
+  const { client, sockets } = await toldOfEnd(server);
+  client.stop();
+  server.release();
+  await settle();
+  assert.equal(client.connection.get().state, "closed");
+  assert.equal(sockets.all.length, 1);
 });
 
 test("a key that the server does not know is refused in the server's words", async () => {

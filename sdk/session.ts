@@ -20,8 +20,8 @@ export type Session = Tokens & {
   /** Who is signed in. Undefined until the storage was read, and when nobody is. */
   readonly account: Observable<Account | undefined>;
   signedIn(answer: SignedIn): Promise<Account>;
-  /** The server has told who that is now: under another name, perhaps. */
-  described(account: Account): Promise<void>;
+  /** The server has told who that is now: under another name, perhaps. Known to this page; the next renewal stores it. */
+  described(account: Account): void;
   /** The refresh token, for who signs out. */
   refreshToken(): Promise<string | undefined>;
   /** Forgets the tokens on this device. */
@@ -75,11 +75,13 @@ export class StoredSession implements Session {
     return answer.user;
   }
 
-  async described(account: Account): Promise<void> {
-    await this.#readOnce();
-    const kept = this.#kept;
-    if (kept === undefined || kept.account.id !== account.id || isSame(kept.account, account)) return;
-    await this.#put({ ...kept, account });
+  /**
+   * Nothing is stored: what this page holds may be older than what another one has stored meanwhile, and a token that is
+   * used already, put back, would end the sign-in on the whole device.
+   */
+  described(account: Account): void {
+    const shown = this.#account.get();
+    if (shown?.id === account.id && !isSame(shown, account)) this.#account.set(account);
   }
 
   /**
@@ -154,10 +156,6 @@ export class StoredSession implements Session {
       account: answer.user,
     };
     this.#reading = Promise.resolve();
-    await this.#put(kept);
-  }
-
-  async #put(kept: Kept): Promise<void> {
     this.#hold(kept);
     await this.#store(() => this.#deps.storage.save(sessionKey, JSON.stringify(kept)));
   }

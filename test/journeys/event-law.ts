@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { WebSocket } from "ws";
+import { errorRules } from "../../protocol/errors.ts";
 import { uuidv7 } from "../../protocol/ids.ts";
 import { topics } from "../../protocol/topics.ts";
 import { readRoom, readRooms } from "../../sdk/chat-reader.ts";
@@ -7,6 +8,7 @@ import { applyEntry, applySnapshot, emptyChat } from "../../sdk/chat-state.ts";
 import type { ChatStore } from "../../sdk/chat-store.ts";
 import type { ChatEntry, ChatState, Snapshot } from "../../sdk/chat-view.ts";
 import type { Client } from "../../sdk/client.ts";
+import { TidingsError } from "../../sdk/errors.ts";
 import { Journal, type Scope } from "../../sdk/journal.ts";
 import type { SocketClass } from "../../sdk/socket.ts";
 import { eventually } from "../harness.ts";
@@ -202,6 +204,16 @@ function ownMessageOf(world: World, who: Person) {
     views.filter(({ user_id, deleted_at }) => user_id === who.id && deleted_at === null),
   );
 }
+/** Waits until the server has the message. Throws its refusal: of a room that the person is no member of, and no other. */
+async function arrived({ store, id }: Person, clientMsgId: string): Promise<void> {
+  const waiting = () => store.outbox.get().find(({ client_msg_id }) => client_msg_id === clientMsgId);
+  await eventually(`what person ${id} wrote is sent`, () => (waiting()?.status ?? "failed") === "failed");
+  const error = waiting()?.error;
+  if (error === undefined) return;
+  assert.ok(error.code === "forbidden" || error.code === "not_found", `${error.code}: ${error.message}`);
+  const { status, retry } = errorRules[error.code];
+  throw new TidingsError({ code: error.code, status, retry, message: error.message });
+}
 const other = (world: World, who: Person): Person | undefined =>
   pick(
     world,
@@ -215,7 +227,7 @@ export const deeds: Readonly<Record<string, Deed>> = {
     weight: 8,
     act: async (world, who) => {
       const roomId = roomOf(world, who);
-      await who.store.send(roomId, `said ${world.random()}`);
+      await arrived(who, await who.store.send(roomId, `said ${world.random()}`));
       return roomId;
     },
   },
