@@ -5,7 +5,7 @@ import { orNoMember, readRoom, readRooms } from "./chat-reader.ts";
 import { applyEntry, applySnapshot, emptyChat, limitedEntry, markRead, withPending } from "./chat-state.ts";
 import type { ChatEntry, ChatState, Snapshot } from "./chat-view.ts";
 import type { Client } from "./client.ts";
-import { Errands } from "./errands.ts";
+import { Errands, isPassing } from "./errands.ts";
 import { clientError } from "./errors.ts";
 import { Journal, type Scope } from "./journal.ts";
 import { type Source, createSource } from "./observable.ts";
@@ -42,6 +42,8 @@ export class ChatStore {
   /** Rooms whose messages are on a screen, those whose members are, and how often entries of a room were missed. */
   readonly #opened = new Set<number>();
   readonly #listed = new Set<number>();
+  /** How often each room was asked for. */
+  readonly #wishes = new Map<number, number>();
   readonly #gaps = new Map<number, number>();
   readonly #journal = new Journal();
   /** The list of rooms was read. Before that a person may not even be a member of those that everybody is in. */
@@ -214,11 +216,27 @@ export class ChatStore {
   #confirm({ type, data }: ChatEntry): void {
     if (!type.startsWith("message.") || typeof data !== "object" || data === null) return;
     const { message } = data as { readonly message?: Message };
-    if (message?.user_id === this.get().me) this.#queue.confirm(message.client_msg_id);
+    if (message !== undefined) this.#confirmOwn(message);
   }
 
-  /** Reads a room that somebody wants to see. */
+  /** Also one that was refused at last: an earlier attempt, that was given up, may have come through after all. */
+  #confirmOwn({ user_id, client_msg_id }: Message): void {
+    if (user_id === this.get().me) this.#queue.confirm(client_msg_id);
+  }
+
+  /** Reads a room that somebody wants to see: at once, or, where that fails for now, by itself later. */
   async #show(roomId: number): Promise<void> {
+    try {
+      await this.#showNow(roomId);
+    } catch (error) {
+      if (isPassing(error) && this.#isShown(roomId) && !this.#stopped) this.#readRoom(roomId);
+      throw error;
+    }
+  }
+
+  async #showNow(roomId: number): Promise<void> {
+    const wish = (this.#wishes.get(roomId) ?? 0) + 1;
+    this.#wishes.set(roomId, wish);
     const read = (): Promise<Snapshot> => this.#read(roomId, () => this.#readOne(roomId));
     const isShown = (): boolean => this.#stopped || this.get().rooms[roomId] !== undefined;
     let snapshot = await read();
@@ -227,8 +245,11 @@ export class ChatStore {
       if (isShown()) snapshot = await read();
     }
     if (isShown()) return;
-    this.#opened.delete(roomId);
-    this.#listed.delete(roomId);
+    // Whoever asked for it later may be answered otherwise.
+    if (this.#wishes.get(roomId) === wish) {
+      this.#opened.delete(roomId);
+      this.#listed.delete(roomId);
+    }
     throw (snapshot.kind === "gone" ? snapshot.refusal : undefined) ?? clientError("not_member");
   }
 
@@ -236,6 +257,8 @@ export class ChatStore {
     return this.#journal.read(scope, ask, (snapshot, since) => {
       this.#set(applySnapshot(this.get(), snapshot, since));
       this.#follow();
+      const page = snapshot.kind === "room" || snapshot.kind === "page" ? snapshot.page : undefined;
+      for (const message of page?.items ?? []) this.#confirmOwn(message);
     });
   }
 

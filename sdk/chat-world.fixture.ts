@@ -12,6 +12,9 @@ import {
   settle,
 } from "./world.fixture.ts";
 
+/** Of two seconds each. */
+const quietRounds = 7;
+
 type Question = { readonly asked: Asked; readonly reply: PromiseWithResolvers<Told>; told: Told | undefined };
 
 /**
@@ -115,7 +118,8 @@ export class ChatWorld {
   /** Everything that waits happens, until nothing is left to happen. */
   async calm(): Promise<void> {
     this.network.tell(true);
-    for (let quiet = 0; quiet < 3;) {
+    // Longer than the longest pause of whoever tries again.
+    for (let quiet = 0; quiet < quietRounds;) {
       await settle();
       const before = this.#busy();
       await this.welcome();

@@ -128,6 +128,6 @@ export class Errands {
 }
 
 /** Whether the same may succeed later. What is no `TidingsError` is a mistake in the program. */
-function isPassing(reason: unknown): reason is TidingsError {
+export function isPassing(reason: unknown): reason is TidingsError {
   return reason instanceof TidingsError && (reason.retry === "later" || needsSignIn(reason));
 }
