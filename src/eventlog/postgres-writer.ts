@@ -2,7 +2,7 @@ import { AppError, errorCodeOf } from "../lib/errors.ts";
 import { backoffMs, pause } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import { asConnectFault } from "../lib/db-faults.ts";
-import { type DbAddress, type Queryable, isDbLimitError, isTransientDbError } from "../lib/db.ts";
+import { type DbAddress, type Queryable, isPassingDbError } from "../lib/db.ts";
 import type { Logger } from "../lib/logger.ts";
 import { Session } from "../lib/session.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -85,7 +85,7 @@ export class BatchWriter {
         const byItem = new Map(waiting.map((item, i) => [item, offsets[i]]));
         return batch.map((item) => byItem.get(item) ?? 0);
       } catch (error) {
-        if (!isTransientDbError(error) && !isDbLimitError(error)) throw error;
+        if (!isPassingDbError(error)) throw error;
         this.#options.log.warn(
           { err: error, attempt, entries: waiting.length },
           "append failed, trying again",

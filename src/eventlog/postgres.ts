@@ -262,7 +262,7 @@ export class PostgresEventLog implements EventLog {
   #inserted(items: readonly AppendItem[], batch: InsertedBatch): void {
     const { heads, inserted, tombstones } = batch;
     const isWhole = inserted === items.length && !tombstones;
-    const isRead = this.#followers > 0 || items.length <= noticeEntriesMax;
+    const isRead = this.#followers > 0 || (this.#options.notify && items.length <= noticeEntriesMax);
     const entries = isWhole && isRead ? storedEntries(items, batch) : undefined;
     if (!isWhole) for (const { partition } of heads) this.#recent.clear(partition);
     else if (entries !== undefined && this.#followers > 0) this.#recent.add(entries);

@@ -100,8 +100,7 @@ export class Hub {
 
   /** Whether clients that read its topic are sent the entry. */
   isPushed({ topic, type }: Entry): boolean {
-    const kind = this.#options.kinds.get(kindOf(topic));
-    return kind !== undefined && (type === redactedType || kind.entries[type] !== undefined);
+    return pushes(this.#options.kinds.get(kindOf(topic)), type);
   }
 
   /** All channels of a topic, to tell their readers something that is no entry. */
@@ -131,7 +130,8 @@ export class Hub {
     const { topic, type, offset, partition } = entry;
     this.#options.onEntry?.(entry);
     if (type === redactedType) this.#redact(entry);
-    if (!this.isPushed(entry)) return;
+    const kind = this.#options.kinds.get(kindOf(topic));
+    if (!pushes(kind, type)) return;
     const frame = entryFrame(entry, this.#options.generation());
     const pushed = this.#ring(partition).add(offset, { topic, id: entry.id, frame });
     const channels = this.#channels.get(topic);
@@ -141,7 +141,7 @@ export class Hub {
         this.#dirty.add(channel);
       }
     }
-    const revokes = this.#options.kinds.get(kindOf(topic))?.revokes?.[type];
+    const revokes = kind?.revokes?.[type];
     if (revokes !== undefined && entry.data !== redactedData) this.#revoke(entry, revokes(parseData(entry)));
   }
 
@@ -219,4 +219,9 @@ export class Hub {
 /** What stands before the slash. */
 export function kindOf(topic: string): string {
   return topic.slice(0, Math.max(0, topic.indexOf("/")));
+}
+
+/** Whether clients that read topics of the kind are sent entries of the type. */
+function pushes(kind: Pick<TopicKind, "entries"> | undefined, type: string): boolean {
+  return kind !== undefined && (type === redactedType || kind.entries[type] !== undefined);
 }

@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../../protocol/errors.ts";
-import { isDbLimitError, isTransientDbError } from "../lib/db-faults.ts";
+import { isPassingDbError } from "../lib/db-faults.ts";
 import { AppError, type ErrorDetails, errorCodeOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import type { HttpReply, HttpRequest } from "./app.ts";
@@ -13,8 +13,7 @@ export function refusalOf(error: unknown): Refusal {
   if (error instanceof AppError) return error;
   const known = frameworkRefusals[errorCodeOf(error) ?? ""];
   if (known !== undefined) return known;
-  if (isTransientDbError(error) || isDbLimitError(error))
-    return { code: "unavailable", details: { retryAfterS: 1, cause: error } };
+  if (isPassingDbError(error)) return { code: "unavailable", details: { retryAfterS: 1, cause: error } };
   return { code: refusalByStatus(error) ?? "internal", details: { cause: error } };
 }
 

@@ -82,6 +82,11 @@ export function isDbLimitError(error: unknown): boolean {
   return limitStates.has(errorCodeOf(error) ?? "") || isReadTimeout(error);
 }
 
+/** Whether the same may well succeed a moment later: the database is away, or at one of its limits. */
+export function isPassingDbError(error: unknown): boolean {
+  return isTransientDbError(error) || isDbLimitError(error);
+}
+
 /** Whether this side has stopped waiting: the statement may still be running, and may still take effect. */
 export function isReadTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === readTimeout;

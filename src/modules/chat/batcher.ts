@@ -1,5 +1,5 @@
 import { pause } from "../../lib/backoff.ts";
-import { isDbLimitError, isTransientDbError } from "../../lib/db.ts";
+import { isPassingDbError } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
 
 export type BatcherOptions<Item, Answer> = {
@@ -152,7 +152,7 @@ export class Batcher<Item, Answer> {
         else succeed(waiting, answer);
       }
     } catch (cause) {
-      const error = blameless(cause) ? new AppError("unavailable", { retryAfterS: 1, cause }) : cause;
+      const error = isPassingDbError(cause) ? new AppError("unavailable", { retryAfterS: 1, cause }) : cause;
       if (batch.length === 1 || error instanceof AppError) {
         for (const waiting of batch) fail(waiting, error);
         return;
@@ -182,11 +182,6 @@ export class Batcher<Item, Answer> {
       }
     }
   }
-}
-
-/** No item is to blame when the database is away or at a limit: halves would only be as many more questions to it. */
-function blameless(error: unknown): boolean {
-  return isTransientDbError(error) || isDbLimitError(error);
 }
 
 function succeed<Answer>(waiting: Waiting<unknown, Answer>, answer: Answer): void {

@@ -5,7 +5,7 @@ import { type UserActor, actorName } from "../../access/actor.ts";
 import type { Deps } from "../../deps.ts";
 import { partitionOf } from "../../eventlog/murmur2.ts";
 import { backoffMs, pause } from "../../lib/backoff.ts";
-import { isDbLimitError, isTransientDbError } from "../../lib/db.ts";
+import { isPassingDbError } from "../../lib/db.ts";
 import { AppError, errorCodeOf } from "../../lib/errors.ts";
 import { Batcher } from "./batcher.ts";
 import type { Send, Sent } from "./decide-sends.ts";
@@ -101,7 +101,7 @@ async function savePatiently(deps: SendDeps, sends: readonly Send[]): Promise<re
 const uniqueViolation = "23505";
 
 function mayPass(error: unknown): boolean {
-  return errorCodeOf(error) === uniqueViolation || isTransientDbError(error) || isDbLimitError(error);
+  return errorCodeOf(error) === uniqueViolation || isPassingDbError(error);
 }
 
 function isNew(answer: Sent | AppError): boolean {

@@ -1,5 +1,5 @@
 import type { SourceScheme } from "../../../protocol/inbox.ts";
-import { type Queryable, isDbLimitError, isTransientDbError } from "../../lib/db.ts";
+import { type Queryable, isPassingDbError } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
 import { Lru } from "../../lib/lru.ts";
 import { within, withTimeLimit } from "../../lib/aborted.ts";
@@ -135,7 +135,7 @@ function knownUnlessTold({ answer }: Question, { source }: Known): Promise<Signi
 /** Whether the database may well answer the same question a moment later. */
 function isPassing(error: unknown): boolean {
   if (error instanceof AppError) return error.code === "unavailable";
-  return isTransientDbError(error) || isDbLimitError(error);
+  return isPassingDbError(error);
 }
 
 type Questions = {
