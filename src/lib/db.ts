@@ -13,7 +13,13 @@ import {
 import { errorCodeOf } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 
-export { isDbLimitError, isLockTimeout, isPassingDbError, isSchemaFault, isTransientDbError } from "./db-faults.ts";
+export {
+  isDbLimitError,
+  isLockTimeout,
+  isPassingDbError,
+  isSchemaFault,
+  isTransientDbError,
+} from "./db-faults.ts";
 
 /** How to reach a PostgreSQL. */
 export type DbAddress = {
