@@ -1,3 +1,4 @@
+import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { topics } from "../protocol/topics.ts";
 import type { Db } from "../src/lib/db.ts";
@@ -11,7 +12,7 @@ import { type Spread, spreadFigures, spreadOf } from "./harness/spread.ts";
 import { tidingsDialect, tidingsSocket } from "./gateway/dialects.ts";
 import { addPeople, addRooms, signIn } from "./gateway/people.ts";
 import { serverOptions } from "./gateway/stage.ts";
-import { ChatSender } from "./send/chat-sender.ts";
+import { Sending } from "./gateway/sending.ts";
 import type { SendLoad, SendResult } from "./send/send-load.ts";
 import { Sink, type SinkMeasured, type SinkProgram, buildSink } from "./sink/sink.ts";
 
@@ -27,7 +28,7 @@ type Scene = BenchContext & {
   readonly database: TemporaryDatabase;
   readonly sink: SinkProgram;
   readonly server: ServerProcess;
-  readonly sender: ChatSender;
+  readonly sender: Sending<SendLoad, SendResult>;
   readonly people: Awaited<ReturnType<typeof addPeople>>;
   readonly oneRoom: readonly number[];
   readonly rooms: readonly number[];
@@ -52,7 +53,9 @@ export async function runSend(context: BenchContext): Promise<readonly Figure[]>
   const oneRoom = await addRooms(db, 1, people);
   const rooms = await addRooms(db, context.quick ? 200 : manyRooms, people);
   await using server = await startServer(database.address, serverOptions);
-  await using sender = new ChatSender();
+  await using sender = await Sending.start<SendLoad, SendResult>(
+    path.join(import.meta.dirname, "send/send-process.ts"),
+  );
   const scene: Scene = { ...context, db, database, sink, server, sender, people, oneRoom, rooms };
   const ways = [
     { name: "one room, socket", via: "socket", roomIds: oneRoom },

@@ -1,14 +1,12 @@
 /**
- * Every error a client can meet: the HTTP status, the WebSocket close code where one applies (ranges: 4000-4099
- * do not reconnect, 4100-4199 reconnect after a pause), and whether the same request may be sent again.
- * `docs/errors.md` explains each code; a test keeps the two equal.
+ * Every error a client can meet: the HTTP status, and whether the same request may be sent again. `docs/errors.md`
+ * explains each code; a test keeps the two equal. Why a WebSocket is closed is told by `close-codes.ts`.
  */
 export type ErrorRule = {
   readonly status: number;
   readonly title: string;
   /** `no`: the same request fails again. `later`: wait `Retry-After` seconds, then send it again unchanged. */
   readonly retry: "no" | "later";
-  readonly closeCode?: number;
 };
 
 export const errorRules = {
@@ -19,11 +17,11 @@ export const errorRules = {
   invalid_path: { status: 400, title: "The path does not fit the schema", retry: "no" },
   invalid_header: { status: 400, title: "A header does not fit the schema", retry: "no" },
   invalid_cursor: { status: 400, title: "The cursor is not one this server made", retry: "no" },
-  unauthorized: { status: 401, title: "No valid credentials", retry: "no", closeCode: 4001 },
+  unauthorized: { status: 401, title: "No valid credentials", retry: "no" },
   signature_missing: { status: 401, title: "The webhook is not signed", retry: "no" },
   signature_invalid: { status: 401, title: "The signature does not match", retry: "no" },
   signature_expired: { status: 401, title: "The signature is outside the replay window", retry: "no" },
-  forbidden: { status: 403, title: "These credentials may not do that", retry: "no", closeCode: 4003 },
+  forbidden: { status: 403, title: "These credentials may not do that", retry: "no" },
   not_found: { status: 404, title: "Nothing is here", retry: "no" },
   unknown_source: { status: 404, title: "No such source", retry: "no" },
   method_not_allowed: { status: 405, title: "The method is not allowed here", retry: "no" },
@@ -36,17 +34,16 @@ export const errorRules = {
     title: "This id was used for something else",
     retry: "no",
   },
-  rate_limited: { status: 429, title: "Too many requests", retry: "later", closeCode: 4108 },
+  rate_limited: { status: 429, title: "Too many requests", retry: "later" },
   headers_too_large: { status: 431, title: "The headers are too large", retry: "no" },
-  internal: { status: 500, title: "The server made a mistake", retry: "later", closeCode: 4100 },
-  overloaded: { status: 503, title: "The server is overloaded", retry: "later", closeCode: 4101 },
+  internal: { status: 500, title: "The server made a mistake", retry: "later" },
+  overloaded: { status: 503, title: "The server is overloaded", retry: "later" },
   unavailable: {
     status: 503,
     title: "The database cannot be reached right now",
     retry: "later",
-    closeCode: 4102,
   },
-  draining: { status: 503, title: "The server is shutting down", retry: "later", closeCode: 4103 },
+  draining: { status: 503, title: "The server is shutting down", retry: "later" },
 } as const satisfies Record<string, ErrorRule>;
 
 export type ErrorCode = keyof typeof errorRules;

@@ -13,7 +13,7 @@ export const limits = {
   entryTypeLength: 100,
   /** Entries that one append call may carry. */
   appendEntries: 10_000,
-  /** Text of a message from an outside messenger, in Unicode code points after trim. */
+  /** Text of a message, whoever wrote it, in Unicode code points after trim. */
   messageTextLength: 4_096,
   /** Rows of one page. */
   pageRows: 200,

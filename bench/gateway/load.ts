@@ -16,9 +16,9 @@ export type LoadResult = Paced & {
   readonly durableP50?: number;
 };
 
-export type Answer =
+export type Answer<R = LoadResult> =
   | { readonly kind: "ready"; readonly port: number }
-  | { readonly kind: "sent"; readonly result: LoadResult }
+  | { readonly kind: "sent"; readonly result: R }
   | { readonly kind: "fault"; readonly detail: string };
 
 /** Where the message of this number within a load goes, and which one it is there. */

@@ -3,7 +3,7 @@ import { stopProcess } from "../harness/server-process.ts";
 import type { Answer, Load, LoadResult } from "./load.ts";
 
 /** A process that sends messages when it is told to: a sender into the event log, or a peer that is its own sender. */
-export class Sending {
+export class Sending<L extends object = Load, R = LoadResult> {
   readonly port: number;
   readonly pid: number;
   readonly #child: ChildProcess;
@@ -14,16 +14,19 @@ export class Sending {
     this.pid = child.pid ?? 0;
   }
 
-  static async start(file: string, args: readonly string[] = []): Promise<Sending> {
+  static async start<L extends object = Load, R = LoadResult>(
+    file: string,
+    args: readonly string[] = [],
+  ): Promise<Sending<L, R>> {
     const child = fork(file, [...args]);
-    const answer = await nextAnswer(child);
+    const answer = await nextAnswer<R>(child);
     if (answer.kind !== "ready")
       throw new Error(`${file}: ${answer.kind === "fault" ? answer.detail : answer.kind}`);
-    return new Sending(child, answer.port);
+    return new Sending<L, R>(child, answer.port);
   }
 
-  async send(load: Load): Promise<LoadResult> {
-    const answered = nextAnswer(this.#child);
+  async send(load: L): Promise<R> {
+    const answered = nextAnswer<R>(this.#child);
     this.#child.send(load);
     const answer = await answered;
     if (answer.kind !== "sent") throw new Error(answer.kind === "fault" ? answer.detail : answer.kind);
@@ -35,11 +38,11 @@ export class Sending {
   }
 }
 
-function nextAnswer(child: ChildProcess): Promise<Answer> {
+function nextAnswer<R>(child: ChildProcess): Promise<Answer<R>> {
   return new Promise((resolve) => {
     const ended = (): void => resolve({ kind: "fault", detail: "the process has ended" });
     child.once("exit", ended);
-    child.once("message", (answer: Answer) => {
+    child.once("message", (answer: Answer<R>) => {
       child.off("exit", ended);
       resolve(answer);
     });

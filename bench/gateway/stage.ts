@@ -59,6 +59,6 @@ export function startGateway(
   return startServer(address, { ...serverOptions, ROLES: "gateway", ...env }, nodeOptions);
 }
 
-export function startSender({ address }: TemporaryDatabase): Promise<Sending> {
+function startSender({ address }: TemporaryDatabase): Promise<Sending> {
   return Sending.start(path.join(import.meta.dirname, "sender-process.ts"), [JSON.stringify(address)]);
 }

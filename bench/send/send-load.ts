@@ -19,10 +19,6 @@ export type SendResult = {
   readonly p99: number;
 };
 
-export type SendAnswer =
-  | { readonly kind: "sent"; readonly result: SendResult }
-  | { readonly kind: "fault"; readonly detail: string };
-
 /** One message on its way at a time. */
 export type Lane = {
   /** Resolves with whether it was accepted. */

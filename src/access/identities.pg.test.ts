@@ -265,3 +265,25 @@ test("what one person has, another cannot be made with, and the answer says what
     ["/email", "taken"],
   ]);
 });
+
+test("with a database that is silent, somebody with an outside token is told so in time and holds nothing up", async () => {
+  let [asked, givenUp] = [0, 0];
+  const silent = (signal: AbortSignal | undefined): Promise<never> =>
+    new Promise((_, reject) => {
+      asked++;
+      signal?.addEventListener("abort", () => {
+        givenUp++;
+        reject(signal.reason as Error);
+      });
+    });
+  const { personOf } = createIdentities({
+    db: {
+      query: (_text, _values, options) => silent(options?.signal),
+      transaction: (_work, signal) => silent(signal),
+    },
+    clock: manualClock(),
+    log: testLog,
+  });
+  await assert.rejects(personOf(somebody()), { code: "unavailable" });
+  assert.deepEqual([asked, givenUp], [2, 2]);
+});

@@ -2,7 +2,7 @@ import { type UserRole, emailLengthMax, emailPattern, usernamePattern } from "..
 import { limits } from "../../protocol/limits.ts";
 import { namePattern, unfitInNames } from "../../protocol/names.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { Db, Queryable, Row } from "../lib/db.ts";
+import { type Db, type Queryable, type Row, boundTo } from "../lib/db.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { AnswerCache } from "./answer-cache.ts";
@@ -53,7 +53,10 @@ export function createIdentities(deps: {
 
   const lookUp = async (identity: OutsideIdentity): Promise<Remembered> => {
     const asked = forgets;
-    const found = await askDatabase(async () => (await find(db, identity)) ?? meet(db, identity, log));
+    const found = await askDatabase(async (signal) => {
+      const own = boundTo(db, signal);
+      return (await find(own, identity)) ?? meet(own, identity, log);
+    });
     return { found, asked };
   };
   const isOutdated = ({ found, asked }: Remembered): boolean =>

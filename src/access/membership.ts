@@ -1,6 +1,6 @@
 import type { RoomRole } from "../../protocol/chat.ts";
 import { limits } from "../../protocol/limits.ts";
-import type { Queryable, Tx } from "../lib/db.ts";
+import { type Queryable, type Tx, arrayLiteral } from "../lib/db.ts";
 import type { Names } from "./people.ts";
 
 /**
@@ -201,9 +201,4 @@ export async function advanceReadMarks(
 
 function columnsOf(pairs: readonly Pair[]): readonly [string, string] {
   return [arrayLiteral(pairs.map(({ roomId }) => roomId)), arrayLiteral(pairs.map(({ userId }) => userId))];
-}
-
-/** An array literal of numbers, which need no escaping. */
-function arrayLiteral(values: readonly number[]): string {
-  return `{${values.join(",")}}`;
 }

@@ -49,7 +49,7 @@ function entranceLines(
   if (entrance.kind === "none") {
     return [
       "",
-      "There is no API key yet. With the server's own settings, this makes one that may do everything:",
+      "There is no API key yet. With the server's own settings, this makes one with every scope:",
       `  ${program} key create me --scopes admin`,
     ];
   }

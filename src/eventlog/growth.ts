@@ -28,9 +28,9 @@ export type GrowthOptions = {
 
 /**
  * Tells readers that partitions have grown. Own appends: at once, in memory. Other processes: NOTIFY after the
- * commit, never inside it (it would serialise all commits), the first at once and then at most one per 10 ms, and a poll behind it, since a
- * notice can be lost. A few entries go along with their notice, so that nobody has to ask for them. Everything here is a
- * hint; the read from the checkpoint is the truth.
+ * commit, never inside it (it would serialise all commits), the first at once and then at most one per 10 ms, and a poll
+ * behind it, since a notice can be lost. A few entries go along with their notice, so that nobody has to ask for them.
+ * Everything here is a hint; the read from the checkpoint is the truth.
  */
 export class Growth {
   readonly #options: GrowthOptions;

@@ -1,4 +1,4 @@
-import type { Queryable } from "../lib/db.ts";
+import { type Queryable, arrayLiteral } from "../lib/db.ts";
 import type { QueuedEntry } from "./group-commit.ts";
 import { type NewEntry, redactedData } from "./eventlog.ts";
 import type { KnownLog } from "./postgres-known.ts";
@@ -176,9 +176,4 @@ export function appendParameters(
 function traceColumn(items: readonly AppendItem[]): string {
   if (items.every(({ entry }) => entry.trace === undefined)) return "";
   return items.map(({ entry }) => entry.trace ?? "").join(separator);
-}
-
-/** An array literal of numbers or UUIDs, which need no escaping. */
-function arrayLiteral(values: readonly (number | string)[]): string {
-  return `{${values.join(",")}}`;
 }

@@ -20,7 +20,7 @@ export type AsyncApi = {
 };
 
 /** Describes what is spoken, in AsyncAPI 3.0, from the schemas that validate it. */
-export function describeSocket(spoken: Spoken, version: string): AsyncApi {
+function describeSocket(spoken: Spoken, version: string): AsyncApi {
   const { messages, operations } = nativeParts(spoken);
   const plain = plainParts(spoken.plain);
   return {

@@ -69,6 +69,24 @@ test("a stream whose client takes what it is sent ends with the reason, and nobo
   assert.deepEqual([response.writableFinished, cut.mock.callCount()], [true, 0]);
 });
 
+test("each stream counts what all of them are handed by its own topics, a ping between them too", () => {
+  const position = (n: number): string => `1-0-${n}`;
+  const bytes = Buffer.concat([
+    frameOf({ type: "limited", topic: "room/1", position: position(5) }),
+    Buffer.from([0x89, 0]),
+    frameOf({ type: "positions", positions: { "room/1": position(7), "room/2": position(8) } }),
+  ]);
+  const heard: string[] = [];
+  for (const topics of [["room/1"], ["room/2", "room/1"]]) {
+    const written: string[] = [];
+    const response = { write: (text: string) => written.push(text) } as unknown as ServerResponse;
+    const link = new EventStreamLink(response, new Map(topics.map((topic) => [topic, position(1)])));
+    link.write(bytes);
+    heard.push(...(written.join("").match(/^(?:id: .*|:)$/gm) ?? []));
+  }
+  assert.deepEqual(heard, ["id: 1-0-5", ":", "id: 1-0-7", "id: 1-0-1,1-0-5", ":", "id: 1-0-8,1-0-7"]);
+});
+
 /** What goes to the system, piece by piece. */
 function openSocket() {
   const pieces: number[] = [];

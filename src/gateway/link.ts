@@ -72,6 +72,33 @@ export class WebSocketLink implements Link {
   }
 }
 
+type Part = {
+  /** Undefined for a ping. */
+  readonly text: string | undefined;
+  /** Topics that it moves on, and up to where. */
+  readonly moves: readonly (readonly [topic: string, position: string])[];
+};
+
+/** What was taken apart last: the streams of a topic are handed the same buffer, one after the other. */
+let last: { readonly frames: Buffer; readonly parts: readonly Part[] } | undefined;
+
+function partsOf(frames: Buffer): readonly Part[] {
+  if (last?.frames !== frames) {
+    const parts = splitFrames(frames).map(({ isPing, text }): Part =>
+      isPing ? { text: undefined, moves: [] } : { text, moves: movesOf(JSON.parse(text) as ServerFrame) },
+    );
+    last = { frames, parts };
+  }
+  return last.parts;
+}
+
+function movesOf(frame: ServerFrame): Part["moves"] {
+  if (frame.type === "entry" || frame.type === "limited") return [[frame.topic, frame.position]];
+  if (frame.type === "positions") return Object.entries(frame.positions);
+  if (frame.type !== "subscribed") return [];
+  return Object.entries(frame.topics).map(([topic, { position }]) => [topic, position] as const);
+}
+
 /**
  * Server-sent events: the same frames as text. An event's id holds the positions of all topics of the stream, since a
  * browser that comes back says only the last one it saw.
@@ -92,7 +119,7 @@ export class EventStreamLink implements Link {
   }
 
   write(frames: Buffer): void {
-    const events = splitFrames(frames).map(({ isPing, text }) => (isPing ? ":\n\n" : this.#eventOf(text)));
+    const events = partsOf(frames).map((part) => this.#eventOf(part));
     this.#response.write(events.join(""));
   }
 
@@ -115,19 +142,11 @@ export class EventStreamLink implements Link {
     response.once("close", () => clearTimeout(timer));
   }
 
-  #eventOf(text: string): string {
-    const frame = JSON.parse(text) as ServerFrame;
-    if (frame.type === "entry" || frame.type === "limited") this.#move(frame.topic, frame.position);
-    else if (frame.type === "positions") {
-      for (const [topic, position] of Object.entries(frame.positions)) this.#move(topic, position);
-    } else if (frame.type === "subscribed") {
-      for (const [topic, { position }] of Object.entries(frame.topics)) this.#move(topic, position);
-    }
+  #eventOf({ text, moves }: Part): string {
+    if (text === undefined) return ":\n\n";
+    for (const [topic, position] of moves)
+      if (this.#positions.has(topic)) this.#positions.set(topic, position);
     return `id: ${[...this.#positions.values()].join(",")}\ndata: ${text}\n\n`;
-  }
-
-  #move(topic: string, position: string): void {
-    if (this.#positions.has(topic)) this.#positions.set(topic, position);
   }
 }
 

@@ -2,7 +2,7 @@ import type { Pushed } from "./ring.ts";
 
 /** How a reader wants entries and signals. The readers of one topic and encoding share the bytes they are sent. */
 export type Encoding = {
-  readonly name: "frames" | "plain" | "event-stream";
+  readonly name: "frames" | "plain";
   /** The bytes of entries, in order; undefined when none of them has a form in this encoding. */
   entries(list: readonly Pushed[]): Buffer | undefined;
   /** The bytes of any other server frame, made from the frame; undefined when readers of this kind are not told. */

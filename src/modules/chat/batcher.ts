@@ -45,8 +45,8 @@ const sweepEveryMs = 100;
 
 /**
  * Natural batching: no linger. What arrived in this turn of the event loop is worked on when its lane is idle; while a
- * batch is under way, or `spacingMs` have not passed since it began, the next one gathers. A batch that fails as a whole is halved until the guilty item stands
- * alone, unless none can be guilty.
+ * batch is under way, or `spacingMs` have not passed since it began, the next one gathers. A batch that fails as a whole
+ * is halved until the guilty item stands alone, unless none can be guilty.
  */
 export class Batcher<Item, Answer> {
   readonly #options: BatcherOptions<Item, Answer>;

@@ -14,6 +14,8 @@ export type Admitted = { readonly members: readonly Membership[]; readonly entri
 export type Newcomer = Pick<NewMember, "userId" | "role" | "joinedBy"> & {
   /** Where the request names them, if somebody else is to put them there. */
   readonly place?: string | undefined;
+  /** Who caused it, where that is not who caused the rest. */
+  readonly actor?: string | undefined;
 };
 
 /**
@@ -40,14 +42,14 @@ export async function admit(
     members.map(({ userId }) => userId),
   );
   const views = await toMyRooms(tx, members, new Map([[room.id, room]]));
+  const actors = new Map(newcomers.map((newcomer) => [newcomer.userId, newcomer.actor]));
   const entries = members.flatMap((membership, i) => {
+    const cause = { actor: actors.get(membership.userId) ?? actor };
     const member = toMember(membership, namesIn(names, membership.userId));
     const view = views[i];
     return [
-      roomEntry({ actor }, room.id, "member.added", { room_id: room.id, member }),
-      ...(view === undefined
-        ? []
-        : [userEntry({ actor }, membership.userId, "room.joined", { my_room: view })]),
+      roomEntry(cause, room.id, "member.added", { room_id: room.id, member }),
+      ...(view === undefined ? [] : [userEntry(cause, membership.userId, "room.joined", { my_room: view })]),
     ];
   });
   return { members, entries };

@@ -5,20 +5,23 @@ import { uuidv7 } from "../../../protocol/ids.ts";
 import { limits } from "../../../protocol/limits.ts";
 import { topics } from "../../../protocol/topics.ts";
 import { eventually } from "../../../test/harness.ts";
-import type { UserActor } from "../../access/actor.ts";
+import { type UserActor, actorName } from "../../access/actor.ts";
 import { parseData, redactedData, redactedType } from "../../eventlog/eventlog.ts";
 import { partitionOf } from "../../eventlog/murmur2.ts";
 import type { Signal } from "../../gateway/signals.ts";
 import { addToRoom, changeRole, removeFromRoom } from "./change-members.ts";
 import { manager, openChat } from "./chat.fixture.ts";
 import { createRoom } from "./create-room.ts";
+import type { Send } from "./decide-sends.ts";
 import { deleteMessage } from "./delete-message.ts";
 import { editMessage } from "./edit-message.ts";
 import type { Erasing } from "./erase.ts";
 import { joinRoom } from "./join-room.ts";
 import { markRead } from "./mark-read.ts";
+import { fingerprintOf } from "./messages.ts";
 import { listMessages, listSeedMessages, showMessage } from "./queries-messages.ts";
 import { listMyRooms, showRoom } from "./queries.ts";
+import { saveSends } from "./save-sends.ts";
 import { createSetTyping } from "./set-typing.ts";
 
 const chat = await openChat();
@@ -58,6 +61,59 @@ async function unreadOf(person: UserActor, roomId: number): Promise<number | und
 async function newest(roomId: number): Promise<Message | undefined> {
   return (await listMessages(db, manager, { roomId, limit: 1 })).items[0];
 }
+
+test("the first words of a hundred people in everybody's room cost as many statements as those of one", async () => {
+  const counts: number[] = [];
+  for (const size of [1, 100]) {
+    const writers = await Promise.all(Array.from({ length: size }, someone));
+    let statements = 0;
+    const counting: Pick<typeof chat, "db" | "eventlog" | "clock"> = {
+      ...chat,
+      db: {
+        ...db,
+        transaction: (work, signal) =>
+          db.transaction(
+            (tx) =>
+              work({
+                ...tx,
+                query: (...args) => {
+                  statements++;
+                  return tx.query(...args);
+                },
+              }),
+            signal,
+          ),
+      },
+    };
+    const sends = writers.map((sender): Send => {
+      const clientMsgId = uuidv7();
+      return {
+        id: clientMsgId,
+        sender,
+        actor: actorName(sender),
+        roomId: generalRoomId,
+        clientMsgId,
+        content: "Hello",
+        replyTo: null,
+        fingerprint: fingerprintOf(clientMsgId, "Hello"),
+      };
+    });
+    const answers = await saveSends(counting, sends);
+    assert.ok(answers.every((answer) => "message" in answer));
+    counts.push(statements);
+    const mine = (await chat.entries(topics.room(generalRoomId))).filter(
+      ({ type }) => type === "member.added",
+    );
+    assert.deepEqual(
+      mine
+        .slice(-size)
+        .map(({ actor }) => actor)
+        .toSorted(),
+      writers.map(actorName).toSorted(),
+    );
+  }
+  assert.equal(counts[1], counts[0]);
+});
 
 test("a message is stored as it is answered, and told to the room as it is stored", async () => {
   const { roomId, member } = await openRoom();

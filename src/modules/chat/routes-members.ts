@@ -61,7 +61,7 @@ function addRoute(deps: RouteDeps): Route {
       const roomId = roomIdOf(request);
       const { user_ids: userIds } = request.body as AddMembers;
       const members = await addToRoom(deps, actorOf(request), { roomId, userIds });
-      deps.log.info({ ...byWhom(request), room: roomId, users: userIds }, "members added");
+      deps.log.info({ ...byWhom(request), room_id: roomId, users: userIds }, "members added");
       return { status: 200, body: { members } };
     },
   };
@@ -81,7 +81,7 @@ function changeRoute(deps: RouteDeps): Route {
       const which = whichOf(request);
       const { role } = request.body as ChangeMember;
       const member = await changeRole(deps, actorOf(request), { ...which, role });
-      deps.log.info({ ...byWhom(request), room: which.roomId, user: which.userId, role }, "role changed");
+      deps.log.info({ ...byWhom(request), room_id: which.roomId, user: which.userId, role }, "role changed");
       return { status: 200, body: member };
     },
   };
@@ -99,7 +99,7 @@ function removeRoute(deps: RouteDeps): Route {
     handler: async (request) => {
       const which = whichOf(request);
       await removeFromRoom(deps, actorOf(request), which);
-      deps.log.info({ ...byWhom(request), room: which.roomId, user: which.userId }, "member removed");
+      deps.log.info({ ...byWhom(request), room_id: which.roomId, user: which.userId }, "member removed");
       return { status: 204 };
     },
   };

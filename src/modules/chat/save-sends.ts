@@ -1,7 +1,7 @@
 import { generalRoomId } from "../../../protocol/chat.ts";
-import { advanceReadMarks, membersAmong } from "../../access/membership.ts";
+import { type Pair, advanceReadMarks, membersAmong, pairKey } from "../../access/membership.ts";
 import type { Deps } from "../../deps.ts";
-import type { Queryable, Tx } from "../../lib/db.ts";
+import { type Queryable, type Tx, arrayLiteral } from "../../lib/db.ts";
 import type { AppError } from "../../lib/errors.ts";
 import {
   type Decision,
@@ -45,9 +45,7 @@ export async function saveSends(
 async function readFacts(tx: Tx, sends: readonly Send[], time: Date): Promise<SendFacts> {
   // The lock first, by itself: what a statement reads while it waits for one may be outdated when it has it.
   const rooms = await lockRooms(tx, [...new Set(sends.map(({ roomId }) => roomId))]);
-  const pairs = new Map(
-    sends.map(({ roomId, sender }) => [`${roomId} ${sender.id}`, { roomId, userId: sender.id }]),
-  );
+  const pairs = new Map(sends.map(({ roomId, sender }) => keyed({ roomId, userId: sender.id })));
   const members = await membersAmong(tx, [...pairs.values()]);
   const known = await findKnown(tx, sends);
   return { rooms, members, known, roomOfReply: await findReplies(tx, sends), time };
@@ -93,13 +91,10 @@ async function admitNewcomers(
   const general = rooms.get(generalRoomId);
   if (newcomers.size === 0 || general === undefined) return [];
   const actors = new Map(fresh.map(({ send }) => [send.sender.id, send.actor]));
-  const entries = [];
-  for (const userId of newcomers) {
-    const cause = { actor: actors.get(userId) ?? "system", joinedAt: time };
-    const newcomer = { userId, role: "member", joinedBy: "self" } as const;
-    entries.push(...(await admit(tx, general, [newcomer], cause)).entries);
-  }
-  return entries;
+  const people = [...newcomers].map((userId) => {
+    return { userId, role: "member", joinedBy: "self", actor: actors.get(userId) } as const;
+  });
+  return (await admit(tx, general, people, { actor: "system", joinedAt: time })).entries;
 }
 
 async function insertMessages(tx: Tx, fresh: Decision["fresh"], time: Date): Promise<void> {
@@ -127,12 +122,13 @@ async function insertMessages(tx: Tx, fresh: Decision["fresh"], time: Date): Pro
 /** Who writes has read up to there: for each sender in each room their last message. */
 function readMarksOf(fresh: Decision["fresh"]): Parameters<typeof advanceReadMarks>[1] {
   const marks = new Map(
-    fresh.map(({ send: { roomId, sender }, message: { seq } }) => [
-      `${roomId} ${sender.id}`,
-      { roomId, userId: sender.id, seq },
-    ]),
+    fresh.map(({ send: { roomId, sender }, message: { seq } }) => keyed({ roomId, userId: sender.id, seq })),
   );
   return [...marks.values()];
+}
+
+function keyed<P extends Pair>(pair: P): [string, P] {
+  return [pairKey(pair), pair];
 }
 
 async function advanceRooms(tx: Tx, lastSeqs: ReadonlyMap<number, number>): Promise<void> {
@@ -140,9 +136,4 @@ async function advanceRooms(tx: Tx, lastSeqs: ReadonlyMap<number, number>): Prom
     `update chat_room r set last_seq = k.seq from unnest($1::bigint[], $2::bigint[]) k(id, seq) where r.id = k.id`,
     [arrayLiteral([...lastSeqs.keys()]), arrayLiteral([...lastSeqs.values()])],
   );
-}
-
-/** An array literal of numbers, UUIDs and digests, which need no escaping. */
-function arrayLiteral(values: readonly (number | string)[]): string {
-  return `{${values.join(",")}}`;
 }

@@ -1,10 +1,10 @@
-import type { TypingData, TypingParams } from "../../../protocol/chat.ts";
+import { type TypingData, type TypingParams, generalRoomId } from "../../../protocol/chat.ts";
 import { topics } from "../../../protocol/topics.ts";
 import type { UserActor } from "../../access/actor.ts";
 import type { Deps } from "../../deps.ts";
 import { createBuckets } from "../../lib/token-bucket.ts";
 import type { CommandDeps } from "./create-room.ts";
-import { useRoom } from "./join-room.ts";
+import { joinRoom } from "./join-room.ts";
 import { joinFirst, lookAt } from "./rights.ts";
 
 /** Of one person in one room, one signal a second passes; the others are dropped in silence. */
@@ -20,9 +20,9 @@ export function createSetTyping(deps: CommandDeps & Pick<Deps, "signals">): SetT
   const buckets = createBuckets({ rate, keysMax: typersMax, clock });
   return async (actor, { room_id: roomId, on }) => {
     if (!buckets.take(`${roomId} ${actor.id}`).allowed) return;
-    await useRoom(deps, actor, roomId);
     const { mine } = await lookAt(db, actor, roomId);
-    if (mine === undefined) throw joinFirst();
+    if (mine === undefined && roomId !== generalRoomId) throw joinFirst();
+    if (mine === undefined) await joinRoom(deps, actor, roomId);
     const data: TypingData = { user_id: actor.id, username: actor.username, on };
     signals.send({ topic: topics.room(roomId), name: "typing", key: String(actor.id), data });
   };

@@ -1,4 +1,4 @@
-import type { Tx } from "../../lib/db.ts";
+import { type Tx, arrayLiteral } from "../../lib/db.ts";
 import { Lru } from "../../lib/lru.ts";
 import type { ContactBatch } from "./save.ts";
 
@@ -10,11 +10,6 @@ export const contactsMax = 100_000;
 
 export function createContactCache(): ContactCache {
   return new Lru(contactsMax);
-}
-
-/** An array literal of numbers, UUIDs or hexadecimal digits, which need no escaping. */
-export function arrayLiteral(values: readonly (number | string)[]): string {
-  return `{${values.join(",")}}`;
 }
 
 /**

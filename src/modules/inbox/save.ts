@@ -1,5 +1,5 @@
-import type { Tx } from "../../lib/db.ts";
-import { arrayLiteral, type ContactCache, currentDialogs } from "./contacts.ts";
+import { type Tx, arrayLiteral } from "../../lib/db.ts";
+import { type ContactCache, currentDialogs } from "./contacts.ts";
 import { ensureMonths } from "./months.ts";
 
 /** A message as the projection saves it. The order of an array of them is the order in which they arrived. */
