@@ -1,14 +1,26 @@
 import { spawnSync } from "node:child_process";
-import { cp, glob, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, glob, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { examplesOf, hasSchemas, withPublishedImports, withoutSchemas } from "./sdk-declarations.ts";
+import { library } from "./sdk-library.ts";
 
 /** The client as a package: how it is built, and how it is tried. */
 const root = path.join(import.meta.dirname, "..");
 
 /** Documents whose examples have to compile. */
 const documents = ["sdk/README.md"];
+
+/** How somebody else's program compiles. */
+const compilerOptions = {
+  target: "es2022",
+  module: "nodenext",
+  lib: ["es2022", "dom"],
+  types: [],
+  strict: true,
+  skipLibCheck: false,
+  noEmit: true,
+};
 
 /** Builds it: JavaScript with declarations, and of the protocol the files that it needs. Throws when that fails. */
 export async function buildPackage(target: string): Promise<void> {
@@ -35,6 +47,8 @@ export async function buildPackage(target: string): Promise<void> {
 export async function tryPackage(target: string, tell: (line: string) => void): Promise<void> {
   await withInstalled(target, async (away) => {
     tell(`${await tryTypes(away)} examples compile against it`);
+    await tryDeclarations(away);
+    tell("a library that is made of it has declarations");
     tell(`Node loads its ${await tryModules(away)} modules`);
   });
 }
@@ -57,15 +71,6 @@ async function tryTypes(away: string): Promise<number> {
   for (const [i, code] of examples.entries()) {
     await writeFile(path.join(away, `example-${i + 1}.ts`), `${code}export {};\n`);
   }
-  const compilerOptions = {
-    target: "es2022",
-    module: "nodenext",
-    lib: ["es2022", "dom"],
-    types: [],
-    strict: true,
-    skipLibCheck: false,
-    noEmit: true,
-  };
   await writeFile(
     path.join(away, "tsconfig.json"),
     JSON.stringify({
@@ -76,6 +81,22 @@ async function tryTypes(away: string): Promise<number> {
   );
   compile(["-p", away]);
   return examples.length;
+}
+
+/**
+ * Tries it as a library that is built on it, whose declarations the compiler has to write: every type that is inferred
+ * has to have a name which that library can import.
+ */
+async function tryDeclarations(away: string): Promise<void> {
+  const folder = path.join(away, "library");
+  await mkdir(folder);
+  await writeFile(path.join(folder, "library.ts"), library);
+  const options = { ...compilerOptions, noEmit: false, declaration: true, outDir: "out" };
+  await writeFile(
+    path.join(folder, "tsconfig.json"),
+    JSON.stringify({ compilerOptions: options, include: ["library.ts"] }),
+  );
+  compile(["-p", folder]);
 }
 
 async function tryModules(away: string): Promise<number> {

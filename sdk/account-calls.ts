@@ -10,16 +10,21 @@ import type {
   SignedIn,
   UserQuery,
 } from "../protocol/accounts.ts";
+import type { Clock } from "./clock.ts";
 import type { Http } from "./http.ts";
 import type { Session } from "./session.ts";
-import type { Transport } from "./transport.ts";
+import type { Call, Transport } from "./transport.ts";
 
 /** People: who they are, and how they sign in. */
 export type AccountCalls = {
   /** Becomes a person of the server, and signs in. */
   register(registration: Registration): Promise<Account>;
   login(login: Login): Promise<Account>;
-  /** Signs out on this device, at once and also without a network; the server is told when it can be. */
+  /**
+   * Signs out on this device, at once and also without a network. Rejects when the server could not be told, with
+   * `network` for instance: the tokens are gone all the same, but to the server the sign-in lives on until it ends by
+   * itself, or until the person changes their password.
+   */
   logout(): Promise<void>;
   me(): Promise<Account>;
   rename(name: string): Promise<Account>;
@@ -35,16 +40,23 @@ export type AccountCalls = {
   enableUser(userId: number): Promise<void>;
 };
 
-export function accountCalls(http: Http, transport: Transport, session: Session): AccountCalls {
+export function accountCalls(deps: {
+  readonly http: Http;
+  readonly transport: Transport;
+  readonly session: Session;
+  readonly clock: Clock;
+}): AccountCalls {
+  const { http, transport, session, clock } = deps;
   const signIn = async (path: string, body: unknown): Promise<Account> => {
     // Done twice it would be two people, or two sessions.
     const answer = await transport({ method: "POST", path, body, repeatable: false });
     return session.signedIn(answer as SignedIn);
   };
   /** What is kept of the person is as the server says it last. */
-  const described = async (call: Promise<Account>): Promise<Account> => {
-    const account = await call;
-    session.described(account);
+  const described = async (call: Call): Promise<Account> => {
+    const askedAt = clock.now();
+    const account = await http.call<Account>(call);
+    await session.described(account, askedAt);
     return account;
   };
   return {
@@ -57,10 +69,10 @@ export function accountCalls(http: Http, transport: Transport, session: Session)
       const body = { refresh_token: token };
       await transport({ method: "POST", path: "/api/v1/auth/logout", body, repeatable: true });
     },
-    me: () => described(http.call({ method: "GET", path: "/api/v1/me", repeatable: true })),
+    me: () => described({ method: "GET", path: "/api/v1/me", repeatable: true }),
     rename: (name) => {
       const body: AccountChange = { name };
-      return described(http.call({ method: "PATCH", path: "/api/v1/me", body, repeatable: true }));
+      return described({ method: "PATCH", path: "/api/v1/me", body, repeatable: true });
     },
     changePassword: (body) =>
       http.call({ method: "PUT", path: "/api/v1/me/password", body, repeatable: false }),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ChatPageQuery, Member, MyRoom } from "../protocol/chat.ts";
 import { limits } from "../protocol/limits.ts";
-import { membersReadMax, readMembers, readRoom, readRooms, roomPagesMax } from "./chat-reader.ts";
+import { membersReadMax, orNoMember, readMembers, readRoom, readRooms, roomPagesMax } from "./chat-reader.ts";
 import type { Snapshot } from "./chat-view.ts";
 import { TidingsError } from "./errors.ts";
 
@@ -74,6 +74,12 @@ test("a room that is hidden from somebody is gone for them; other failures are f
     const { refusal, ...gone } = (await readRoom(failing(status), 5, wanted)) as Gone;
     assert.deepEqual(gone, { kind: "gone", roomId: 5 });
     assert.equal(refusal?.status, status);
+  }
+  for (const status of [403, 404]) {
+    const page = new TidingsError({ code: "unexpected_answer", status, retry: "later", message: "" });
+    const proxied = { ...failing(status), room: () => Promise.reject(page) };
+    await assert.rejects(readRoom(proxied, 5, wanted), page);
+    assert.throws(() => orNoMember(page), page);
   }
   await assert.rejects(readRoom(failing(500), 5, wanted), { status: 500 });
   const { room } = myRoom(5);

@@ -2,7 +2,7 @@ import type { Member, MyRoom } from "../protocol/chat.ts";
 import { limits } from "../protocol/limits.ts";
 import type { ChatCalls } from "./chat-calls.ts";
 import type { Snapshot } from "./chat-view.ts";
-import { TidingsError } from "./errors.ts";
+import { isRefusal } from "./errors.ts";
 
 /** Members that are read of one room. Of a larger one they are left to pages. */
 export const membersReadMax = 2_000;
@@ -39,8 +39,7 @@ export async function readRoom(
     const members = wanted.members ? await readMembers(calls, roomId) : undefined;
     return { kind: "room", mine, page, members };
   } catch (error) {
-    if (error instanceof TidingsError && (error.status === 403 || error.status === 404))
-      return { kind: "gone", roomId, refusal: error };
+    if (isRefusal(error, 403, 404)) return { kind: "gone", roomId, refusal: error };
     throw error;
   }
 }
@@ -61,6 +60,6 @@ export async function readMembers(calls: Members, roomId: number): Promise<reado
 
 /** Whoever is no member any more has nothing to mark. */
 export function orNoMember(error: unknown): undefined {
-  if (error instanceof TidingsError && (error.status === 403 || error.status === 404)) return undefined;
+  if (isRefusal(error, 403, 404)) return undefined;
   throw error;
 }

@@ -18,6 +18,8 @@ export class ChatServer {
   readonly me: number;
   readonly rooms = new Map<number, StoredRoom>();
   readonly log: LogEntry[] = [];
+  /** What somebody in front of the server answers to everything instead of it. */
+  inFront: Answered | undefined;
   /** What was sent under which id. */
   readonly #sent = new Map<string, Message>();
   readonly #joinedByList: number[] = [];
@@ -198,6 +200,7 @@ export class ChatServer {
 
   /** HTTP, as far as chat needs it. */
   answer({ method, path, body }: Asked): Answered {
+    if (this.inFront !== undefined) return this.inFront;
     const [, id = "", rest = ""] = /^\/api\/v1\/rooms(?:\/(\d+))?(.*?)(?:\?.*)?$/.exec(path) ?? [];
     if (path === "/api/v1/me") return { status: 200, body: { id: this.me, username: `u${this.me}` } };
     if (id === "") {

@@ -12,6 +12,7 @@ import type {
 import type { ChatEntry, ChatState, PendingMessage, RoomView, Snapshot } from "./chat-view.ts";
 import {
   anew,
+  newestOnly,
   refreshed,
   viewOf,
   withMember,
@@ -80,6 +81,12 @@ export function entryRoom({ data }: ChatEntry): number | undefined {
   return message?.room_id ?? room?.id ?? room_id ?? my_room?.room.id;
 }
 
+/** The message that an entry brings, as it is from then on. */
+export function entryMessage({ type, data }: ChatEntry): Message | undefined {
+  if (!type.startsWith("message.") || typeof data !== "object" || data === null) return undefined;
+  return (data as Partial<MessageEntryData>).message;
+}
+
 /** The state with what was read over HTTP. `since` are the entries that came after it was asked for, in their order. */
 export function applySnapshot(
   state: ChatState,
@@ -115,6 +122,11 @@ export function withPending(state: ChatState, waiting: readonly PendingMessage[]
       withRoom(next, room.id, (view) => withPendingOf(view, byRoom.get(room.id) ?? [], state.me)),
     state,
   );
+}
+
+/** Of a room that nobody has looked at, the newest messages; whoever opens it reads a page of them. */
+export function withNewestOnly(state: ChatState, roomId: number): ChatState {
+  return withRoom(state, roomId, newestOnly);
 }
 
 /** The messages up to the newest one without a gap: what a screen shows that is at the end of a room. */

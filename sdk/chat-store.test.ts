@@ -2,40 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { applySnapshot, emptyChat } from "./chat-state.ts";
-import { type ChatStore, openChat } from "./chat-store.ts";
 import type { ChatState, RoomView } from "./chat-view.ts";
-import { ChatWorld } from "./chat-world.fixture.ts";
+import { type ChatWorld, contents, opened, roomOf } from "./chat-world.fixture.ts";
 import { journalEntriesMax } from "./journal.ts";
 import { TidingsError } from "./errors.ts";
-import type { ClientStorage } from "./storage.ts";
 import { helloFrame, settle, verdictOf } from "./world.fixture.ts";
-
-/** A world with two rooms and an open store. */
-async function opened(
-  options: { readonly gapMax?: number; readonly storage?: ClientStorage } = {},
-): Promise<{ readonly world: ChatWorld; readonly chat: ChatStore }> {
-  const world = new ChatWorld(options);
-  for (const id of [1, 2, 3]) {
-    world.server.create(id);
-    world.server.join(id, 8);
-  }
-  world.server.join(1, world.me);
-  world.server.join(2, world.me);
-  world.server.send(2, 8, "before", "before");
-  const opening = openChat(world.client);
-  await settle();
-  world.serve(0);
-  await world.arrive(0);
-  return { world, chat: await opening };
-}
-
-function roomOf(chat: ChatStore, roomId: number): RoomView {
-  const view = chat.get().rooms[roomId];
-  assert.ok(view !== undefined, `no room ${roomId}`);
-  return view;
-}
-
-const contents = (view: RoomView): readonly string[] => view.messages.map(({ content }) => content);
 
 test("a store shows the person's rooms and what happens in them", async () => {
   const { world, chat } = await opened();
@@ -395,23 +366,6 @@ test("what one person wrote is not sent when somebody else is signed in", async 
   assert.deepEqual(socket.of("request"), []);
   assert.ok(world.questions.every(({ signal }) => signal.aborted));
   assert.equal((await world.storage.load("outbox/7/")).size, 1);
-});
-
-test("a store that cannot read its storage is not half open", async () => {
-  const world = new ChatWorld({
-    storage: {
-      load: () => Promise.reject(new Error("locked")),
-      save: () => Promise.resolve(),
-      remove: () => Promise.resolve(),
-    },
-  });
-  const opening = verdictOf(openChat(world.client));
-  await settle();
-  world.serve(0);
-  await world.arrive(0);
-  assert.equal(await opening, "storage_failed");
-  world.client.stop();
-  assert.equal(world.clock.timers, 0);
 });
 
 /** What a fresh fetch of everything shows. */

@@ -2,19 +2,30 @@ import type { Message, MessagesQuery } from "../protocol/chat.ts";
 import { topics } from "../protocol/topics.ts";
 import { type ChatCalls, chatCallsUntil } from "./chat-calls.ts";
 import { orNoMember, readRoom, readRooms } from "./chat-reader.ts";
-import { applyEntry, applySnapshot, emptyChat, limitedEntry, markRead, withPending } from "./chat-state.ts";
+import {
+  applyEntry,
+  applySnapshot,
+  emptyChat,
+  entryMessage,
+  entryRoom,
+  limitedEntry,
+  markRead,
+  withNewestOnly,
+  withPending,
+} from "./chat-state.ts";
 import type { ChatEntry, ChatState, Snapshot } from "./chat-view.ts";
 import type { Client } from "./client.ts";
-import { Errands, isPassing } from "./errands.ts";
+import { Errands } from "./errands.ts";
 import { clientError } from "./errors.ts";
 import { Journal, type Scope } from "./journal.ts";
 import { type Source, createSource } from "./observable.ts";
 import type { QueuedMessage } from "./queued-message.ts";
 import { RoomTopics, once } from "./room-topics.ts";
+import { sendOnce } from "./send-once.ts";
 import { SendQueue } from "./send-queue.ts";
+import { ShownRooms } from "./shown-rooms.ts";
 
-/** The name of the socket's request that sends a message. */
-const sendRequest = "message.send";
+export type { QueuedMessage } from "./queued-message.ts";
 
 /**
  * The rooms of the person who is signed in, kept up to date: snapshots over HTTP, entries over the socket, what is
@@ -39,14 +50,10 @@ export class ChatStore {
   readonly #errands: Errands;
   readonly #rooms: RoomTopics;
   readonly #ends: (() => void)[] = [];
-  /** Rooms whose messages are on a screen, those whose members are, and how often entries of a room were missed. */
-  readonly #opened = new Set<number>();
-  readonly #listed = new Set<number>();
-  /** How often each room was asked for. */
-  readonly #wishes = new Map<number, number>();
+  readonly #shown: ShownRooms;
+  /** How often entries of a room were missed. */
   readonly #gaps = new Map<number, number>();
   readonly #journal = new Journal();
-  /** The list of rooms was read. Before that a person may not even be a member of those that everybody is in. */
   #listRead = false;
   #resting = false;
   #stopped = false;
@@ -59,6 +66,13 @@ export class ChatStore {
       entry: (entry) => this.#entry(entry),
       missed: (roomId) => this.#missed(roomId),
       over: (roomId) => this.#readRoom(roomId),
+    });
+    this.#shown = new ShownRooms({
+      readRoom: (roomId) => this.#read(roomId, () => this.#readOne(roomId)),
+      readList: () => this.#readList(),
+      readLater: (roomId) => this.#readRoom(roomId),
+      isShown: (roomId) => this.#stopped || this.get().rooms[roomId] !== undefined,
+      isListRead: () => this.#listRead,
     });
     this.#errands = new Errands({ clock, random, onError });
     this.#queue = new SendQueue({
@@ -95,17 +109,19 @@ export class ChatStore {
       }),
       this.#client.subscribe(topics.user(me), {
         entry: (entry) => this.#entry(entry),
-        live: once(() => this.#readRooms()),
-        limited: () => this.#readRooms(),
+        live: once(this.#readRooms),
+        limited: this.#readRooms,
       }),
     );
     this.#client.start();
-    await this.#queue.start();
+    // Without what the storage has when it cannot be read, which is told elsewhere: `#hurry` reads it again.
+    await this.#queue.start().catch(() => undefined);
   }
 
   /**
-   * Ends everything of this store for good, as happens when somebody else signs in. The client stays as it is; what
-   * waits to be sent stays in the storage. While the client is stopped, the store rests, and goes on with it.
+   * Ends everything of this store for good, as happens when somebody else signs in, in whichever tab: what is asked of it
+   * then, it refuses (`stopped`). The client stays as it is; what waits to be sent stays in the storage. While the client
+   * is stopped, the store rests, and goes on with it.
    */
   stop(): void {
     this.#stopped = true;
@@ -120,13 +136,13 @@ export class ChatStore {
    * `not_member`, when there is nothing to show.
    */
   async openRoom(roomId: number): Promise<void> {
-    this.#opened.add(roomId);
-    await this.#show(roomId);
+    this.#requireRunning();
+    await this.#shown.open(roomId);
   }
 
   /** Nobody looks at its messages any more. They stay, but are not read anew. */
   closeRoom(roomId: number): void {
-    this.#opened.delete(roomId);
+    this.#shown.close(roomId);
   }
 
   /**
@@ -134,6 +150,8 @@ export class ChatStore {
    * for a room that is not among the person's.
    */
   async loadMessages(roomId: number, query: MessagesQuery = {}): Promise<void> {
+    this.#requireRunning();
+    this.#shown.visit(roomId);
     await this.#read(roomId, async () => ({
       kind: "page",
       roomId,
@@ -144,22 +162,25 @@ export class ChatStore {
 
   /** All members of the room, from now on. Of a room with very many they stay unknown. Throws as `openRoom` does. */
   async loadMembers(roomId: number): Promise<void> {
-    this.#listed.add(roomId);
-    await this.#show(roomId);
+    this.#requireRunning();
+    await this.#shown.list(roomId);
   }
 
   /** Resolves with the message's `client_msg_id` when it is stored on this device; it shows as pending at once. */
-  send(roomId: number, content: string, replyTo?: string): Promise<string> {
+  async send(roomId: number, content: string, replyTo?: string): Promise<string> {
+    this.#requireRunning();
     return this.#queue.send({ roomId, content, ...(replyTo === undefined ? {} : { replyTo }) });
   }
 
   /** Sends a failed message once more, as a new one. */
-  resend(clientMsgId: string): Promise<string> {
+  async resend(clientMsgId: string): Promise<string> {
+    this.#requireRunning();
     return this.#queue.resend(clientMsgId);
   }
 
   /** Forgets a message that has not been sent. False when it is on its way. */
-  discard(clientMsgId: string): Promise<boolean> {
+  async discard(clientMsgId: string): Promise<boolean> {
+    this.#requireRunning();
     return this.#queue.discard(clientMsgId);
   }
 
@@ -176,10 +197,14 @@ export class ChatStore {
     });
   }
 
+  #requireRunning(): void {
+    if (this.#stopped) throw clientError("stopped");
+  }
+
   #hurry(): void {
-    // Rejects only while the storage was never read, which is told elsewhere.
-    if (this.#resting) void this.#queue.start().catch(() => undefined);
     this.#resting = false;
+    // Also when it runs: it may not have been able to read its storage yet. That is told elsewhere.
+    void this.#queue.start().catch(() => undefined);
     this.#queue.hurry();
     this.#errands.hurry();
   }
@@ -192,12 +217,9 @@ export class ChatStore {
   }
 
   async #deliver(queued: QueuedMessage, signal: AbortSignal): Promise<() => void> {
-    const { client_msg_id, room_id, content, reply_to } = queued;
-    const body = { client_msg_id, content, ...(reply_to === null ? {} : { reply_to }) };
+    const { room_id } = queued;
     const gaps = this.#gaps.get(room_id);
-    const message = await (isOpen(this.#client)
-      ? this.#client.request<Message>(sendRequest, { room_id, ...body })
-      : this.#client.chat.send(room_id, body, { attempts: 1, signal }));
+    const message = await sendOnce(this.#client, queued, signal);
     return () => {
       this.#entry({ type: "message.created", data: { message } });
       // The answer may be older than what was missed meanwhile, and what was missed may speak of it.
@@ -207,58 +229,25 @@ export class ChatStore {
 
   #entry(entry: ChatEntry): void {
     this.#journal.note(entry);
-    this.#set(applyEntry(this.get(), entry));
+    this.#take(applyEntry(this.get(), entry), entryRoom(entry));
     if (entry.type === "room.joined" || entry.type === "room.left") this.#follow();
-    this.#confirm(entry);
+    this.#confirmOwn(entryMessage(entry));
   }
 
-  /** One's own message is there, whatever became of the answer. */
-  #confirm({ type, data }: ChatEntry): void {
-    if (!type.startsWith("message.") || typeof data !== "object" || data === null) return;
-    const { message } = data as { readonly message?: Message };
-    if (message !== undefined) this.#confirmOwn(message);
-  }
-
-  /** Also one that was refused at last: an earlier attempt, that was given up, may have come through after all. */
-  #confirmOwn({ user_id, client_msg_id }: Message): void {
-    if (user_id === this.get().me) this.#queue.confirm(client_msg_id);
-  }
-
-  /** Reads a room that somebody wants to see: at once, or, where that fails for now, by itself later. */
-  async #show(roomId: number): Promise<void> {
-    try {
-      await this.#showNow(roomId);
-    } catch (error) {
-      if (isPassing(error) && this.#isShown(roomId) && !this.#stopped) this.#readRoom(roomId);
-      throw error;
-    }
-  }
-
-  async #showNow(roomId: number): Promise<void> {
-    const wish = (this.#wishes.get(roomId) ?? 0) + 1;
-    this.#wishes.set(roomId, wish);
-    const read = (): Promise<Snapshot> => this.#read(roomId, () => this.#readOne(roomId));
-    const isShown = (): boolean => this.#stopped || this.get().rooms[roomId] !== undefined;
-    let snapshot = await read();
-    if (!isShown() && !this.#listRead) {
-      await this.#readList();
-      if (isShown()) snapshot = await read();
-    }
-    if (isShown()) return;
-    // Whoever asked for it later may be answered otherwise.
-    if (this.#wishes.get(roomId) === wish) {
-      this.#opened.delete(roomId);
-      this.#listed.delete(roomId);
-    }
-    throw (snapshot.kind === "gone" ? snapshot.refusal : undefined) ?? clientError("not_member");
+  /**
+   * One's own message is there, whatever became of the answer: also one that was refused at last, since an earlier
+   * attempt, that was given up, may have come through after all.
+   */
+  #confirmOwn(message: Message | undefined): void {
+    if (message?.user_id === this.get().me) this.#queue.confirm(message.client_msg_id);
   }
 
   #read(scope: Scope, ask: () => Promise<Snapshot>): Promise<Snapshot> {
     return this.#journal.read(scope, ask, (snapshot, since) => {
-      this.#set(applySnapshot(this.get(), snapshot, since));
+      this.#take(applySnapshot(this.get(), snapshot, since), scope);
       this.#follow();
-      const page = snapshot.kind === "room" || snapshot.kind === "page" ? snapshot.page : undefined;
-      for (const message of page?.items ?? []) this.#confirmOwn(message);
+      if (!("page" in snapshot)) return;
+      for (const message of snapshot.page?.items ?? []) this.#confirmOwn(message);
     });
   }
 
@@ -266,24 +255,15 @@ export class ChatStore {
   #missed(roomId: number): void {
     this.#gaps.set(roomId, (this.#gaps.get(roomId) ?? 0) + 1);
     this.#entry(limitedEntry(roomId));
-    if (this.#isShown(roomId)) this.#readRoom(roomId);
+    if (this.#shown.has(roomId)) this.#readRoom(roomId);
     else this.#readRooms();
   }
 
-  #isShown(roomId: number): boolean {
-    return this.#opened.has(roomId) || this.#listed.has(roomId);
-  }
-
   #readOne(roomId: number, calls = this.#client.chat): Promise<Snapshot> {
-    return readRoom(calls, roomId, {
-      messages: this.#opened.has(roomId),
-      members: this.#listed.has(roomId),
-    });
+    return readRoom(calls, roomId, this.#shown.wanted(roomId));
   }
 
-  #readRooms(): void {
-    this.#inBackground("rooms", (calls) => this.#readList(calls));
-  }
+  readonly #readRooms = (): void => this.#inBackground("rooms", (calls) => this.#readList(calls));
 
   async #readList(calls = this.#client.chat): Promise<void> {
     await this.#read("rooms", () => readRooms(calls));
@@ -291,13 +271,17 @@ export class ChatStore {
   }
 
   #readRoom(roomId: number): void {
-    this.#inBackground(`room ${roomId}`, async (calls) => {
-      await this.#read(roomId, () => this.#readOne(roomId, calls));
-    });
+    this.#inBackground(`room ${roomId}`, (calls) => this.#read(roomId, () => this.#readOne(roomId, calls)));
   }
 
-  #inBackground(key: string, work: (calls: ChatCalls) => Promise<void>): void {
-    this.#errands.run(key, (signal) => work(chatCallsUntil(signal, this.#client.http)));
+  #inBackground(key: string, work: (calls: ChatCalls) => Promise<unknown>): void {
+    this.#errands.run(key, async (signal) => void (await work(chatCallsUntil(signal, this.#client.http))));
+  }
+
+  /** What has happened in `scope`. Of rooms that nobody has looked at yet, only the newest messages stay. */
+  #take(next: ChatState, scope: Scope | undefined): void {
+    const rooms = scope === "rooms" ? Object.keys(next.rooms).map(Number) : [scope ?? 0];
+    this.#set(rooms.filter((roomId) => !this.#shown.isVisited(roomId)).reduce(withNewestOnly, next));
   }
 
   #set(next: ChatState): void {
@@ -308,15 +292,8 @@ export class ChatStore {
   #follow(): void {
     if (this.#stopped) return;
     const { rooms } = this.get();
-    for (const roomId of this.#rooms.follow(new Set(Object.keys(rooms).map(Number)))) {
-      this.#opened.delete(roomId);
-      this.#listed.delete(roomId);
-    }
+    for (const roomId of this.#rooms.follow(new Set(Object.keys(rooms).map(Number))))
+      this.#shown.left(roomId);
     this.#set(withPending(this.get(), this.#queue.messages.get()));
   }
-}
-
-function isOpen({ connection }: Client): boolean {
-  const { state } = connection.get();
-  return state === "open" || state === "draining";
 }

@@ -1,4 +1,7 @@
+import assert from "node:assert/strict";
 import { ChatServer, ChatSocket } from "./chat-server.fixture.ts";
+import { type ChatStore, openChat } from "./chat-store.ts";
+import type { RoomView } from "./chat-view.ts";
 import { type Client, createClient } from "./client.ts";
 import { type ClientStorage, memoryStorage } from "./storage.ts";
 import {
@@ -140,3 +143,30 @@ export class ChatWorld {
     return this.#questions.length + (this.link?.waiting() ?? []).length;
   }
 }
+
+/** A world with two rooms and an open store. */
+export async function opened(
+  options: { readonly gapMax?: number; readonly storage?: ClientStorage } = {},
+): Promise<{ readonly world: ChatWorld; readonly chat: ChatStore }> {
+  const world = new ChatWorld(options);
+  for (const id of [1, 2, 3]) {
+    world.server.create(id);
+    world.server.join(id, 8);
+  }
+  world.server.join(1, world.me);
+  world.server.join(2, world.me);
+  world.server.send(2, 8, "before", "before");
+  const opening = openChat(world.client);
+  await settle();
+  world.serve(0);
+  await world.arrive(0);
+  return { world, chat: await opening };
+}
+
+export function roomOf(chat: ChatStore, roomId: number): RoomView {
+  const view = chat.get().rooms[roomId];
+  assert.ok(view !== undefined, `no room ${roomId}`);
+  return view;
+}
+
+export const contents = (view: RoomView): readonly string[] => view.messages.map(({ content }) => content);

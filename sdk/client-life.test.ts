@@ -6,7 +6,7 @@ import { connectBackoff } from "./backoff.ts";
 import { createClient } from "./client.ts";
 import { askedPauseMaxMs } from "./connection-steps.ts";
 import { TidingsError } from "./errors.ts";
-import { getTokenMs } from "./session.ts";
+import { getTokenMs } from "./tokens.ts";
 import { FakeNetwork, FakeSockets, ManualClock, helloFrame, settle } from "./world.fixture.ts";
 
 const codes = [1000, 1001, 1006, 1011, ...Object.values(closeRules).map(({ code }) => code)];

@@ -4,7 +4,7 @@ import { closeRules } from "../protocol/close-codes.ts";
 import { createClient } from "./client.ts";
 import { Connection, type ConnectionView } from "./connection.ts";
 import { connectMs } from "./connection-steps.ts";
-import { getTokenMs } from "./session.ts";
+import { getTokenMs } from "./tokens.ts";
 import { clientError } from "./errors.ts";
 import { requestTimeoutMs, requestsWaitingMax } from "./requests.ts";
 import {

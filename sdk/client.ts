@@ -1,20 +1,32 @@
 import type { Account } from "../protocol/accounts.ts";
-import { closeRules } from "../protocol/close-codes.ts";
 import type { ServerFrame } from "../protocol/frames.ts";
 import { type AccountCalls, accountCalls } from "./account-calls.ts";
 import { type ChatCalls, chatCalls } from "./chat-calls.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Connection, type ConnectionView } from "./connection.ts";
 import { type TidingsError, clientError } from "./errors.ts";
+import { followSession } from "./follow-session.ts";
 import { type Http, createHttp } from "./http.ts";
 import { type Network, surroundings } from "./network.ts";
 import { type Observable, type OnError, callSafely, throwLater } from "./observable.ts";
+import { reportingStorage } from "./reporting-storage.ts";
 import { Requests } from "./requests.ts";
-import { StoredSession, type Tokens, fixedToken, tokensFrom } from "./session.ts";
+import { StoredSession } from "./session.ts";
 import type { SocketClass } from "./socket.ts";
-import { type ClientStorage, memoryStorage, reportingStorage } from "./storage.ts";
+import { type ClientStorage, memoryStorage } from "./storage.ts";
+import { type Tokens, fixedToken, tokensFrom } from "./tokens.ts";
 import { type TopicHandlers, Topics } from "./topics.ts";
 import { type Fetch, createTransport } from "./transport.ts";
+
+// What the signatures of a client speak of, under a name that who uses it can write.
+export type { AccountCalls } from "./account-calls.ts";
+export type { ChatCalls } from "./chat-calls.ts";
+export type { Clock } from "./clock.ts";
+export type { Http } from "./http.ts";
+export type { Network } from "./network.ts";
+export type { SocketClass } from "./socket.ts";
+export type { PushedEntry, PushedSignal, TopicHandlers } from "./topics.ts";
+export type { Call, Fetch, FetchAnswer } from "./transport.ts";
 
 export type ClientOptions = {
   /** Where the server is: `https://chat.example.org`, with a path if it has one. */
@@ -32,10 +44,14 @@ export type ClientOptions = {
   /** A number in [0, 1). */
   readonly random?: (() => number) | undefined;
   readonly network?: Network | undefined;
-  /** Gets what the application's own handlers throw. By default it becomes an uncaught error. */
+  /**
+   * Gets what the application's own handlers throw, and, as a `TidingsError`, what the server refuses of that which the
+   * client does by itself: work of a chat in the background that is given up. By default it becomes an uncaught error,
+   * which ends a program in Node.
+   */
   readonly onError?: OnError | undefined;
   /**
-   * Hears of everything that `storage` could not read or keep: a sign-in that the next reload will not find, a message
+   * Hears of everything that `storage` could not read or keep, or not in time: a sign-in that the next reload will not find, a message
    * that will not survive it. By default a line on the console.
    */
   readonly onStorageError?: ((error: TidingsError) => void) | undefined;
@@ -74,19 +90,19 @@ export type Client = {
 export function createClient(options: ClientOptions): Client {
   const { onError = throwLater, clock = systemClock, random = Math.random } = options;
   const { onStorageError = warnOfStorage } = options;
-  const storage = reportingStorage(options.storage ?? memoryStorage(), (error) =>
+  const storage = reportingStorage(options.storage ?? memoryStorage(), clock, (error) =>
     callSafely(onError, () => onStorageError(error)),
   );
   // Throws for what is no address.
   const url = new URL(options.url).href.replace(/\/+$/, "");
   const transport = createTransport({ url, fetch: fetchOf(options), clock, random });
-  const session = new StoredSession({ storage, transport, clock });
+  const session = new StoredSession({ storage, transport, clock, random });
   const tokens = tokensOf(options.credentials, clock) ?? session;
   const http = createHttp(transport, tokens);
   const live = createLive({ ...options, url, tokens, clock, random, onError });
-  if (tokens === session) followSession(session, live);
+  if (tokens === session) followSession({ ...live, session, clock, random });
   return {
-    accounts: accountCalls(http, transport, session),
+    accounts: accountCalls({ http, transport, session, clock }),
     chat: chatCalls(http),
     http,
     connection: live.connection.view,
@@ -169,28 +185,6 @@ function createLive(deps: ClientOptions & Omit<Surroundings, "storage"> & { read
       connection.stop();
     },
   };
-}
-
-/** The connection is that of whoever is signed in. */
-function followSession(session: StoredSession, { connection, running }: Live): void {
-  let before = session.account.get()?.id;
-  session.account.subscribe((account) => {
-    // The same person under another name, perhaps.
-    if (before === account?.id) return;
-    const changed = before !== undefined;
-    before = account?.id;
-    if (!running()) return;
-    if (changed) connection.stop();
-    connection.start();
-  });
-  connection.view.subscribe(({ code }) => {
-    if (code !== closeRules.session_ended.code) return;
-    const goOn = (alive: boolean): void => {
-      if (alive && running()) connection.start();
-    };
-    // When it could not be found out, the next connection is told.
-    session.outlivesEnd().then(goOn, () => goOn(true));
-  });
 }
 
 function warnOfStorage(error: TidingsError): void {

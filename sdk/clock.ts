@@ -1,3 +1,5 @@
+import { clientError } from "./errors.ts";
+
 /** Time as the client sees it. Tests give one that they move by hand. */
 export type Clock = {
   /** Unix milliseconds. */
@@ -30,4 +32,17 @@ export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
     const timer = clock.setTimeout(finish, ms);
     signal?.addEventListener("abort", finish, { once: true });
   });
+}
+
+/** The promise, or `timeout`. */
+export async function within<T>(ms: number, clock: Clock, promise: Promise<T>): Promise<T> {
+  let timer: unknown;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = clock.setTimeout(() => reject(clientError("timeout")), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clock.clearTimeout(timer);
+  }
 }

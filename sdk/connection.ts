@@ -21,7 +21,7 @@ import { isLinked } from "./connection-steps.ts";
 import { asTidingsError, needsSignIn } from "./errors.ts";
 import type { Network } from "./network.ts";
 import { type Observable, type OnError, type Source, createSource } from "./observable.ts";
-import type { Tokens } from "./session.ts";
+import type { Tokens } from "./tokens.ts";
 import { Socket, type SocketLike } from "./socket.ts";
 
 // Types of these constants are their values, so that the compiler sees when the protocol has moved on; the file they

@@ -8,7 +8,7 @@ export const clientErrorRules = {
   aborted: { title: "The call was given up by its caller", retry: "no" },
   unexpected_answer: { title: "The answer is not one this client understands", retry: "later" },
   disconnected: { title: "The connection was lost before the answer", retry: "later" },
-  stopped: { title: "The client was stopped before the answer", retry: "later" },
+  stopped: { title: "The client or the chat was stopped", retry: "later" },
   signed_out: { title: "Nobody is signed in", retry: "no" },
   too_many_topics: { title: "A client may not subscribe to more topics", retry: "no" },
   too_many_requests: { title: "Too many requests wait for the connection", retry: "later" },
@@ -85,7 +85,17 @@ export function asTidingsError(error: unknown): TidingsError {
   return error instanceof TidingsError ? error : clientError("network", error);
 }
 
+/**
+ * Whether the server itself has refused with one of these statuses. A proxy's page or a hotel's has the status, too, but
+ * the code `unexpected_answer`: nothing that cannot be undone is decided by it.
+ */
+export function isRefusal(error: unknown, ...statuses: readonly number[]): error is TidingsError {
+  return (
+    error instanceof TidingsError && error.code !== "unexpected_answer" && statuses.includes(error.status)
+  );
+}
+
 /** Whether nobody is signed in any more, so that only a person can help. */
 export function needsSignIn(error: TidingsError): boolean {
-  return error.code === "signed_out" || error.status === 401;
+  return error.code === "signed_out" || isRefusal(error, 401);
 }

@@ -1,8 +1,13 @@
-import { mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, readFile, readdir, rename, rm, stat } from "node:fs/promises";
 import type { ClientStorage } from "./storage.ts";
 
 /** Ends the names of files that are being written. No key's file has it. */
 const unfinished = "~";
+/**
+ * A file that has been written for so long belongs to a process that was killed: its number says nothing, since another
+ * one, or one of another container, may have the same.
+ */
+export const draftAgeMaxMs = 3_600_000;
 
 /**
  * Keeps things in a folder, a file for each, in Node. The folder comes with the first thing that is kept, for nobody but
@@ -21,6 +26,7 @@ export function folderStorage(folder: string): ClientStorage {
   return {
     load: async (prefix) => {
       const names = await readdir(folder).catch(unlessMissing<string[]>([]));
+      await Promise.all(names.filter(isDraft).map((name) => removeStale(`${folder}/${name}`)));
       const keys = names.map(keyOf).filter((key) => key?.startsWith(prefix) === true) as string[];
       const texts = await Promise.all(
         // Another process may have removed it meanwhile.
@@ -48,6 +54,22 @@ export function folderStorage(folder: string): ClientStorage {
       }),
     remove: (key) => inTurn(() => rm(fileOf(key), { force: true })),
   };
+}
+
+/** Whether it is the name of a file that is or was being written. */
+function isDraft(name: string): boolean {
+  const [, file] = /^(.+)\.\d+-\d+~$/.exec(name) ?? [];
+  return file !== undefined && keyOf(file) !== undefined;
+}
+
+/** What cannot be looked at or removed stays for the next time: it is no part of what is kept. */
+async function removeStale(draft: string): Promise<void> {
+  try {
+    const { mtimeMs } = await stat(draft);
+    if (Date.now() - mtimeMs > draftAgeMaxMs) await rm(draft, { force: true });
+  } catch {
+    // Finished or removed meanwhile, or not ours to touch.
+  }
 }
 
 async function writeDurably(file: string, text: string): Promise<void> {

@@ -1,5 +1,5 @@
-import { TidingsError } from "./errors.ts";
-import type { Tokens } from "./session.ts";
+import { isRefusal } from "./errors.ts";
+import type { Tokens } from "./tokens.ts";
 import type { Call, Transport } from "./transport.ts";
 
 /** Calls with the caller's credential. */
@@ -18,7 +18,7 @@ export function createHttp(transport: Transport, tokens: Tokens): Http {
     try {
       return await transport(item, token);
     } catch (error) {
-      if (!(error instanceof TidingsError) || error.status !== 401) throw error;
+      if (!isRefusal(error, 401)) throw error;
       return transport(item, await tokens.token(token, error));
     }
   };

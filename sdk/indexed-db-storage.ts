@@ -13,7 +13,7 @@ export type IdbTransaction = Target & { readonly error: unknown; objectStore(nam
 export type IdbStore = {
   put(value: string, key: string): unknown;
   delete(key: string): unknown;
-  getAll(): IdbRequest<unknown[]>;
+  get(key: string): IdbRequest<unknown>;
   getAllKeys(): IdbRequest<unknown[]>;
 };
 
@@ -42,13 +42,14 @@ export function indexedDbStorage(factory: IdbFactory, name = "tidings"): ClientS
   return {
     load: async (prefix) => {
       const store = (await open()).transaction(storeName, "readonly").objectStore(storeName);
-      // Both read the same transaction: the lists belong together.
-      const [keys, texts] = await Promise.all([resultOf(store.getAllKeys()), resultOf(store.getAll())]);
+      const all = await resultOf(store.getAllKeys());
+      const keys = all.filter((key): key is string => typeof key === "string" && key.startsWith(prefix));
+      // In the same transaction: nobody changes anything in between. Texts that were not asked for are not read.
+      const texts = await Promise.all(keys.map((key) => resultOf(store.get(key))));
       const found = new Map<string, string>();
       for (const [index, key] of keys.entries()) {
         const text = texts[index];
-        if (typeof key === "string" && key.startsWith(prefix) && typeof text === "string")
-          found.set(key, text);
+        if (typeof text === "string") found.set(key, text);
       }
       return found;
     },

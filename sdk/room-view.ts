@@ -5,6 +5,8 @@ import type { PendingMessage, RoomView } from "./chat-view.ts";
 
 /** Messages of one room that are kept; over it those that are farthest from what was read last are forgotten. */
 export const messagesKeptMax = 1_000;
+/** Messages that are kept of a room which nobody has looked at: what a list of rooms shows of one. */
+export const messagesUnseenMax = 20;
 
 export function viewOf(mine: MyRoom): RoomView {
   const { room, role, joined_at, peer, last_read_seq } = mine;
@@ -115,6 +117,11 @@ function trimmed(messages: Message[], incoming: readonly Message[]): readonly Me
   if (surplus <= 0) return messages;
   const center = placeOf(messages, incoming[incoming.length >> 1]?.seq ?? 0);
   return center < messages.length / 2 ? messages.slice(0, messagesKeptMax) : messages.slice(surplus);
+}
+
+export function newestOnly(view: RoomView): RoomView {
+  const surplus = view.messages.length - messagesUnseenMax;
+  return surplus <= 0 ? view : { ...view, messages: view.messages.slice(surplus) };
 }
 
 export function withMember(view: RoomView, member: Member, me: number): RoomView {

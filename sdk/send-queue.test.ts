@@ -210,6 +210,35 @@ test("a failed message that is sent once more twice at once is sent once", async
   assert.equal(deliveries.length, 2);
 });
 
+test("a failed message that is discarded, or that the server has, while the storage is asked for it is not sent once more", async () => {
+  for (const end of ["discard", "confirm"] as const) {
+    const memory = memoryStorage();
+    let looking = Promise.withResolvers<void>();
+    looking.resolve();
+    const { queue, deliveries } = device({
+      ...memory,
+      load: async (prefix) => {
+        const found = await memory.load(prefix);
+        await looking.promise;
+        return found;
+      },
+    });
+    await queue.start();
+    const id = await queue.send({ roomId: 1, content: "once" });
+    deliveries[0]?.reject(refusal(400, "invalid_body"));
+    await settle();
+    looking = Promise.withResolvers();
+    const again = queue.resend(id);
+    await settle();
+    await queue[end](id);
+    looking.resolve();
+    assert.equal(await outcomeOf(again), "not_failed", end);
+    assert.equal(deliveries.length, 1);
+    assert.deepEqual(queue.messages.get(), []);
+    assert.equal((await memory.load("")).size, 0);
+  }
+});
+
 test("a message that is discarded while it is stored is not sent, and not left behind", async () => {
   const stored = Promise.withResolvers<void>();
   const memory = memoryStorage();

@@ -112,7 +112,9 @@ export class SendQueue {
     if (failed?.status !== "failed" || this.#resending.has(clientMsgId)) throw clientError("not_failed");
     this.#resending.add(clientMsgId);
     try {
-      if (!(await this.#isStillThere(clientMsgId))) throw clientError("not_failed");
+      const isThere = await this.#isStillThere(clientMsgId);
+      // Discarded meanwhile, or the server has it after all.
+      if (!isThere || this.#find(clientMsgId)?.status !== "failed") throw clientError("not_failed");
       const { room_id: roomId, content, reply_to } = failed;
       const id = await this.send({ roomId, content, ...(reply_to === null ? {} : { replyTo: reply_to }) });
       await this.discard(clientMsgId);
@@ -168,6 +170,8 @@ export class SendQueue {
       await this.#deps.storage.save(this.#deps.prefix + client_msg_id, storedText(message));
     } catch (error) {
       this.#drop(client_msg_id);
+      // It may arrive there yet: whoever wrote it is told that it is not kept.
+      void this.#remove(client_msg_id);
       throw clientError("storage_failed", error);
     }
     // It was discarded while it was stored.

@@ -6,7 +6,8 @@ import { openChat } from "./chat-store.ts";
 import { createClient } from "./client.ts";
 import { clientError } from "./errors.ts";
 import { type ClientStorage, memoryStorage } from "./storage.ts";
-import { fixedToken, sessionKey, tokenMarginMs, tokensFrom } from "./session.ts";
+import { sessionKey, tokenMarginMs } from "./session.ts";
+import { fixedToken, tokensFrom } from "./tokens.ts";
 import {
   type Asked,
   FakeNetwork,
@@ -76,8 +77,11 @@ function accountServer() {
   };
 }
 
-function device(server: ReturnType<typeof accountServer>, storage: ClientStorage = memoryStorage()) {
-  const clock = new ManualClock();
+function device(
+  server: ReturnType<typeof accountServer>,
+  storage: ClientStorage = memoryStorage(),
+  clock = new ManualClock(),
+) {
   const fetch = fakeFetch(server.answer);
   const sockets = new FakeSockets();
   const storageErrors: unknown[] = [];
@@ -224,6 +228,22 @@ test("a renewal does not undo a sign-in that came while it was on its way", asyn
   assert.match((await storage.load(sessionKey)).get(sessionKey) ?? "", /"refresh-2"/);
 });
 
+test("a refused renewal does not forget that the same person has signed in again in another tab", async () => {
+  const server = accountServer();
+  const storage = memoryStorage();
+  const one = device(server, storage);
+  const two = device(server, storage, one.clock);
+  await one.client.accounts.login(credentials);
+  one.clock.sleep(900_000);
+  server.hold();
+  const call = one.client.accounts.me();
+  await settle();
+  await two.client.accounts.login(credentials);
+  server.release();
+  assert.deepEqual(await call, ann);
+  assert.match(await storedIn(storage), /"refresh-2"/);
+});
+
 test("a chat ends when somebody else signs in in another tab, and sends nothing in their name", async () => {
   const server = accountServer();
   const { client, clock, storage, asked } = device(server);
@@ -233,9 +253,13 @@ test("a chat ends when somebody else signs in in another tab, and sends nothing 
   server.state.issued = 2;
   await storage.save(sessionKey, JSON.stringify({ ...kept(2), account: bob }));
   clock.sleep(900_000);
-  await client.accounts.me();
-  assert.deepEqual(client.account.get(), bob);
+  // What one person asks for is not done in another one's name, nor what they wrote before this tab knew.
   await chat.send(1, "in whose name?");
+  assert.equal(await outcomeOf(client.accounts.me()), "signed_out");
+  assert.deepEqual(client.account.get(), bob);
+  await client.accounts.me();
+  assert.equal(asked.at(-1)?.headers["authorization"], "Bearer access-2");
+  assert.equal(await outcomeOf(chat.send(1, "and now?")), "stopped");
   await clock.pass(60_000);
   assert.ok(asked.every(({ method, path }) => method !== "POST" || !path.endsWith("/messages")));
   assert.equal((await storage.load("outbox/7/")).size, 1);
@@ -311,7 +335,8 @@ test("a new name does not put back tokens that another tab has renewed", async (
   const server = accountServer();
   server.state.patient = true;
   const storage = memoryStorage();
-  const [one, two] = [device(server, storage), device(server, storage)];
+  const one = device(server, storage);
+  const two = device(server, storage, one.clock);
   await one.client.accounts.login(credentials);
   await two.client.whoAmI();
   one.clock.sleep(895_000);

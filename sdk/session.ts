@@ -1,56 +1,65 @@
 import type { Account, SignedIn } from "../protocol/accounts.ts";
-import type { Clock } from "./clock.ts";
-import { TidingsError, clientError } from "./errors.ts";
+import { type Clock, pause } from "./clock.ts";
+import { TidingsError, clientError, isRefusal } from "./errors.ts";
 import { type Observable, createSource } from "./observable.ts";
 import type { ClientStorage } from "./storage.ts";
-import type { Transport } from "./transport.ts";
-
-/** Where calls and the socket get their credential from. */
-export type Tokens = {
-  /**
-   * A credential that is good for a while. `refused` is one that the server would not take, or that is about to end:
-   * the answer is another one. Throws `TidingsError` `signed_out` when somebody has to sign in, and others when it
-   * could not be had this time. Where there never is another one, throws `because`: what the server said of it.
-   */
-  token(refused?: string, because?: TidingsError): Promise<string>;
-};
+import type { Tokens } from "./tokens.ts";
+import { type Call, type Transport, pauseBefore } from "./transport.ts";
 
 /** Tokens of this server: they are kept in storage, and renewed once however many ask at the same time. */
 export type Session = Tokens & {
   /** Who is signed in. Undefined until the storage was read, and when nobody is. */
   readonly account: Observable<Account | undefined>;
   signedIn(answer: SignedIn): Promise<Account>;
-  /** The server has told who that is now: under another name, perhaps. Known to this page; the next renewal stores it. */
-  described(account: Account): void;
+  /** The server has told who that is, under another name perhaps, when it was asked at `askedAt`, Unix milliseconds. */
+  described(account: Account, askedAt: number): Promise<void>;
   /** The refresh token, for who signs out. */
   refreshToken(): Promise<string | undefined>;
   /** Forgets the tokens on this device. */
   forget(): Promise<void>;
 };
 
-type Kept = {
+/** A person as the server told of them when it was asked at `askedAt`, Unix milliseconds by this device's clock. */
+type Described = { readonly account: Account; readonly askedAt: number };
+
+type Kept = Described & {
   readonly accessToken: string;
   readonly refreshToken: string;
   /** Unix milliseconds by this device's clock. */
   readonly expiresAt: number;
-  readonly account: Account;
 };
+
+type Stored = { readonly kept: Kept | undefined; readonly described: Described | undefined };
 
 export type SessionDeps = {
   readonly storage: ClientStorage;
   readonly transport: Transport;
   readonly clock: Clock;
+  /** A number in [0, 1). */
+  readonly random: () => number;
 };
 
 export const sessionKey = "session";
+/** Of its own, so that whoever stores a new name puts no token back that another tab has renewed. */
+export const describedKey = "session.person";
 /** A token that ends sooner is renewed before it is used. */
 export const tokenMarginMs = 10_000;
 
+/**
+ * What is stored is the truth for all tabs that share a storage: it is read before a renewal, before each repetition of
+ * one, and before its answer is kept, since a refresh token is good once: an old one, put back or presented again, would
+ * end the sign-in on the whole device.
+ */
 export class StoredSession implements Session {
   readonly account: Observable<Account | undefined>;
   readonly #deps: SessionDeps;
   readonly #account = createSource<Account | undefined>(undefined);
   #kept: Kept | undefined;
+  #described: Described | undefined;
+  /** How often what is held has changed. */
+  #changes = 0;
+  /** The last token of whoever was signed in before somebody else was. */
+  #formerToken: string | undefined;
   #reading: Promise<void> | undefined;
   #renewing: Promise<string> | undefined;
   /** The last change on its way to the storage; false once it has not arrived there: then the storage is outdated. */
@@ -61,27 +70,33 @@ export class StoredSession implements Session {
     this.account = this.#account;
   }
 
+  /** Throws `signed_out`, too, when somebody else signs in meanwhile: what one person asks is not done in another's name. */
   async token(refused?: string): Promise<string> {
-    await this.#readOnce();
+    await this.#ready();
     const kept = this.#kept;
-    if (kept === undefined) throw clientError("signed_out");
+    if (kept === undefined || (refused !== undefined && refused === this.#formerToken))
+      throw clientError("signed_out");
     if (this.#isGood(kept, refused)) return kept.accessToken;
     this.#renewing ??= this.#renew(refused).finally(() => (this.#renewing = undefined));
-    return this.#renewing;
+    const token = await this.#renewing;
+    if (this.#kept?.account.id !== kept.account.id) throw clientError("signed_out");
+    return token;
   }
 
   async signedIn(answer: SignedIn): Promise<Account> {
-    await this.#keep(answer);
+    await this.#keep(answer, this.#deps.clock.now());
     return answer.user;
   }
 
-  /**
-   * Nothing is stored: what this page holds may be older than what another one has stored meanwhile, and a token that is
-   * used already, put back, would end the sign-in on the whole device.
-   */
-  described(account: Account): void {
-    const shown = this.#account.get();
-    if (shown?.id === account.id && !isSame(shown, account)) this.#account.set(account);
+  async described(account: Account, askedAt: number): Promise<void> {
+    if (isSame(this.#account.get(), account)) return;
+    // Whoever has signed out meanwhile, here or in another tab, leaves nothing behind.
+    await this.#reread().catch(() => undefined);
+    if (this.#kept?.account.id !== account.id) return;
+    const described = { account, askedAt };
+    const stored = this.#store(() => this.#deps.storage.save(describedKey, JSON.stringify(described)));
+    this.#hold(this.#kept, described);
+    await stored;
   }
 
   /**
@@ -91,7 +106,7 @@ export class StoredSession implements Session {
    */
   async outlivesEnd(): Promise<boolean> {
     try {
-      await this.#readOnce();
+      await this.#ready();
       await this.token(this.#kept?.accessToken);
       return true;
     } catch (error) {
@@ -101,41 +116,67 @@ export class StoredSession implements Session {
   }
 
   async refreshToken(): Promise<string | undefined> {
-    await this.#readOnce();
+    await this.#ready();
     return this.#kept?.refreshToken;
   }
 
   async forget(): Promise<void> {
-    this.#reading = Promise.resolve();
-    this.#hold(undefined);
-    await this.#store(() => this.#deps.storage.remove(sessionKey));
+    const stored = this.#store(async () => {
+      await this.#deps.storage.remove(sessionKey);
+      await this.#deps.storage.remove(describedKey);
+    });
+    this.#hold(undefined, undefined);
+    await stored;
   }
 
   async #renew(refused: string | undefined): Promise<string> {
-    const before = this.#kept;
-    await this.#reread();
-    const used = this.#kept;
-    if (used === undefined) throw clientError("signed_out");
-    if (used.accessToken !== before?.accessToken && this.#isGood(used, refused)) return used.accessToken;
-    try {
-      const answer = (await this.#deps.transport({
+    const { transport, clock, random } = this.#deps;
+    for (let attempt = 1; ; attempt++) {
+      const before = this.#kept;
+      await this.#reread();
+      const used = this.#kept;
+      if (used === undefined) throw clientError("signed_out");
+      if (used.accessToken !== before?.accessToken && this.#isGood(used, refused)) return used.accessToken;
+      const askedAt = clock.now();
+      const call: Call = {
         method: "POST",
         path: "/api/v1/auth/refresh",
         body: { refresh_token: used.refreshToken },
         // The server gives the same answer to the same token again, for a while.
         repeatable: true,
-      })) as SignedIn;
-      // Somebody else has signed in, or this one out, while the answer was on its way.
-      if (this.#kept !== used) return this.#current(refused);
-      await this.#keep(answer);
-      return answer.access_token;
-    } catch (error) {
-      if (!(error instanceof TidingsError) || error.status !== 401) throw error;
-      if (this.#kept === used) await this.#reread();
-      if (this.#kept?.refreshToken !== used.refreshToken) return this.#current(refused);
-      await this.forget();
-      throw clientError("signed_out", error);
+      };
+      try {
+        // Repeated here: by then another tab may have renewed it, and the device may have slept for hours.
+        const answer = (await transport({ ...call, attempts: 1 })) as SignedIn;
+        return await this.#renewed(answer, { used, refused, askedAt });
+      } catch (error) {
+        if (!(error instanceof TidingsError)) throw error;
+        if (isRefusal(error, 401)) return await this.#refused(error, used, refused);
+        const pauseMs = pauseBefore(error, call, attempt, random());
+        if (pauseMs === undefined) throw error;
+        await pause(clock, pauseMs);
+      }
     }
+  }
+
+  /** What has happened while the answer was on its way, here or in another tab, is newer than the answer. */
+  async #renewed(
+    answer: SignedIn,
+    asked: { readonly used: Kept; readonly refused: string | undefined; readonly askedAt: number },
+  ): Promise<string> {
+    const { used, refused, askedAt } = asked;
+    if (this.#kept === used) await this.#reread().catch(() => undefined);
+    if (this.#kept !== used) return this.#current(refused);
+    await this.#keep(answer, askedAt);
+    return answer.access_token;
+  }
+
+  /** The server takes the refresh token no more: another tab may have had it renewed, or this one has a better one. */
+  async #refused(error: TidingsError, used: Kept, refused: string | undefined): Promise<string> {
+    if (this.#kept === used) await this.#reread();
+    if (this.#kept?.refreshToken !== used.refreshToken) return this.#current(refused);
+    await this.forget();
+    throw clientError("signed_out", error);
   }
 
   #current(refused: string | undefined): string {
@@ -148,24 +189,41 @@ export class StoredSession implements Session {
     return accessToken !== refused && expiresAt - tokenMarginMs > this.#deps.clock.now();
   }
 
-  async #keep(answer: SignedIn): Promise<void> {
+  async #keep(answer: SignedIn, askedAt: number): Promise<void> {
     const kept: Kept = {
       accessToken: answer.access_token,
       refreshToken: answer.refresh_token,
       expiresAt: this.#deps.clock.now() + answer.expires_in * 1000,
       account: answer.user,
+      askedAt,
     };
-    this.#reading = Promise.resolve();
-    this.#hold(kept);
-    await this.#store(() => this.#deps.storage.save(sessionKey, JSON.stringify(kept)));
+    const known = this.#described;
+    // Nothing of a former person stays.
+    const isOther = known !== undefined && known.account.id !== kept.account.id;
+    const stored = this.#store(async () => {
+      await this.#deps.storage.save(sessionKey, JSON.stringify(kept));
+      if (isOther) await this.#deps.storage.remove(describedKey);
+    });
+    this.#hold(kept, isOther ? undefined : known);
+    await stored;
   }
 
-  #hold(next: Kept | undefined): void {
-    this.#kept = next;
-    if (!isSame(this.#account.get(), next?.account)) this.#account.set(next?.account);
+  #hold(kept: Kept | undefined, described: Described | undefined): void {
+    this.#changes++;
+    if (this.#kept !== undefined && this.#kept.account.id !== kept?.account.id)
+      this.#formerToken = this.#kept.accessToken;
+    this.#kept = kept;
+    this.#described = described;
+    const isNewer =
+      kept !== undefined && described?.account.id === kept.account.id && described.askedAt >= kept.askedAt;
+    const account = isNewer ? described.account : kept?.account;
+    if (!isSame(this.#account.get(), account)) this.#account.set(account);
   }
 
-  /** One change after the other. What cannot be stored is good until the reload, and told by `onStorageError`. */
+  /**
+   * One change after the other. What cannot be stored is good until the reload, and told by `onStorageError`. Called
+   * before anybody hears of the change: who asks then must not read what was stored before it.
+   */
   async #store(change: () => Promise<void>): Promise<void> {
     this.#stored = this.#stored.then(change).then(
       () => true,
@@ -177,20 +235,30 @@ export class StoredSession implements Session {
   /** What the storage has: another tab may have renewed, signed in or signed out. */
   async #reread(): Promise<void> {
     if (!(await this.#stored)) return;
-    const text = await this.#deps.storage.load(sessionKey).then(
-      (found) => found.get(sessionKey),
-      (error: unknown) => Promise.reject(clientError("storage_failed", error)),
-    );
-    const found = text === undefined ? undefined : parseKept(text);
-    if (!isSame(found, this.#kept)) this.#hold(found);
+    const changes = this.#changes;
+    const { kept, described } = await this.#load();
+    // Somebody has signed in or out here while it was read.
+    if (changes !== this.#changes) return;
+    // The same object stays as long as it says the same: a renewal knows by it that nothing has happened meanwhile.
+    const same = isSame(kept, this.#kept);
+    if (!same || !isSame(described, this.#described)) this.#hold(same ? this.#kept : kept, described);
   }
 
-  #readOnce(): Promise<void> {
-    this.#reading ??= this.#reread().catch((error: unknown) => {
-      this.#reading = undefined;
-      throw error;
+  async #load(): Promise<Stored> {
+    const texts = await this.#deps.storage.load(sessionKey).catch((error: unknown) => {
+      throw clientError("storage_failed", error);
     });
-    return this.#reading;
+    return {
+      kept: parseKept(texts.get(sessionKey)),
+      described: parseDescribed(texts.get(describedKey)),
+    };
+  }
+
+  /** Reads what is stored unless somebody is signed in here: they may have done that in another tab. */
+  async #ready(): Promise<void> {
+    if (this.#kept !== undefined) return;
+    this.#reading ??= this.#reread().finally(() => (this.#reading = undefined));
+    await this.#reading;
   }
 }
 
@@ -199,59 +267,23 @@ function isSame(one: object | undefined, other: object | undefined): boolean {
 }
 
 /** Undefined for what this version did not write. */
-function parseKept(text: string): Kept | undefined {
+function parseKept(text: string | undefined): Kept | undefined {
+  const { accessToken, refreshToken, askedAt = 0, ...rest } = parseObject<Kept>(text);
+  return typeof accessToken === "string" && typeof refreshToken === "string" && rest.account !== undefined
+    ? ({ accessToken, refreshToken, ...rest, askedAt } as Kept)
+    : undefined;
+}
+
+function parseDescribed(text: string | undefined): Described | undefined {
+  const { account, askedAt } = parseObject<Described>(text);
+  return account !== undefined && typeof askedAt === "number" ? { account, askedAt } : undefined;
+}
+
+function parseObject<T>(text = ""): Partial<T> {
   try {
-    const value = JSON.parse(text) as Kept;
-    return typeof value.accessToken === "string" && typeof value.refreshToken === "string"
-      ? value
-      : undefined;
+    const value = JSON.parse(text) as unknown;
+    return typeof value === "object" && value !== null ? value : {};
   } catch {
-    return undefined;
-  }
-}
-
-/** A credential that is always the same: an API key, or a token of an outside issuer. */
-export function fixedToken(credential: string): Tokens {
-  return {
-    token: (refused, because = clientError("signed_out")) =>
-      refused === credential ? Promise.reject(because) : Promise.resolve(credential),
-  };
-}
-
-/** How long the application may take to get a token. After that it is asked anew. */
-export const getTokenMs = 20_000;
-
-/**
- * Tokens that the application gets elsewhere. `get` is asked once at a time, and only when another token is needed. It
- * says that somebody has to sign in by throwing `clientError("signed_out")`; after anything else it is asked again.
- */
-export function tokensFrom(get: () => Promise<string>, clock: Clock): Tokens {
-  let last: string | undefined;
-  let asking: Promise<string> | undefined;
-  const ask = async (refused: string | undefined, because: TidingsError | undefined): Promise<string> => {
-    const token = await within(getTokenMs, clock, get());
-    if (token === refused) throw because ?? clientError("signed_out");
-    last = token;
-    return token;
-  };
-  return {
-    token: async (refused, because) => {
-      if (last !== undefined && last !== refused) return last;
-      asking ??= ask(refused, because).finally(() => (asking = undefined));
-      return asking;
-    },
-  };
-}
-
-/** The promise, or `timeout`. */
-async function within<T>(ms: number, clock: Clock, promise: Promise<T>): Promise<T> {
-  let timer: unknown;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = clock.setTimeout(() => reject(clientError("timeout")), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clock.clearTimeout(timer);
+    return {};
   }
 }

@@ -1,5 +1,3 @@
-import { type TidingsError, clientError } from "./errors.ts";
-
 /**
  * Where the client keeps what has to survive a reload: the tokens and the messages that are not sent yet. One key a
  * thing, so that two tabs that share a storage do not overwrite each other's.
@@ -26,25 +24,5 @@ export function memoryStorage(): ClientStorage {
       texts.delete(key);
       return Promise.resolve();
     },
-  };
-}
-
-/** The same storage, whose failures are told to `report` before whoever asked hears of them. */
-export function reportingStorage(
-  storage: ClientStorage,
-  report: (error: TidingsError) => void,
-): ClientStorage {
-  const told = async <T>(act: () => Promise<T>): Promise<T> => {
-    try {
-      return await act();
-    } catch (error) {
-      report(clientError("storage_failed", error));
-      throw error;
-    }
-  };
-  return {
-    load: (prefix) => told(() => storage.load(prefix)),
-    save: (key, text) => told(() => storage.save(key, text)),
-    remove: (key) => told(() => storage.remove(key)),
   };
 }

@@ -75,7 +75,6 @@ test("what is no problem is judged by its status", async () => {
     [502, "unavailable", "later"],
     [503, "overloaded", "later"],
     [413, "body_too_large", "no"],
-    [401, "unauthorized", "no"],
     [418, "unexpected_answer", "no"],
     [599, "unexpected_answer", "later"],
   ];
@@ -83,6 +82,19 @@ test("what is no problem is judged by its status", async () => {
     const { transport } = connect({ status, body: "<html>nginx</html>" });
     const error = await errorOf(transport(make));
     assert.deepEqual([error.status, error.code, error.retry], [status, code, retry]);
+  }
+});
+
+test("a page of somebody else's is no verdict of the server about who is signed in or what there is", async () => {
+  for (const status of [401, 403, 404]) {
+    for (const body of ["<html>Sign in to the hotel's network</html>", "", { message: "no route" }]) {
+      const { transport } = connect({ status, body });
+      const error = await errorOf(transport(make));
+      assert.deepEqual([error.status, error.code, error.retry], [status, "unexpected_answer", "later"]);
+    }
+    const { transport } = connect(problem(status, "too_modern"));
+    const error = await errorOf(transport(make));
+    assert.deepEqual([error.status, error.code, error.retry], [status, "too_modern", "no"]);
   }
 });
 

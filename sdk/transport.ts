@@ -66,7 +66,12 @@ export function createTransport(options: {
 }
 
 /** How long to wait before the same call is sent again; undefined when it must not be. */
-function pauseBefore(error: TidingsError, call: Call, attempt: number, random: number): number | undefined {
+export function pauseBefore(
+  error: TidingsError,
+  call: Call,
+  attempt: number,
+  random: number,
+): number | undefined {
   if (attempt >= (call.attempts ?? attemptsMax) || error.retry === "no") return undefined;
   // Too many requests: this one was turned away before anything was done.
   if (!call.repeatable && error.status !== 429) return undefined;
@@ -146,16 +151,21 @@ function parse(text: string): unknown {
   }
 }
 
-/** What an answer says that is not one of success. A proxy's own pages have no code: their status has to do. */
+/**
+ * What an answer says that is not one of success. A proxy's own pages have no code: their status has to do, but for what
+ * only the server can know, that is who is signed in and what there is (`unexpected_answer`, to be asked again).
+ */
 function refusal(status: number, body: unknown, retryAfterS: number | undefined): TidingsError {
   const problem = isProblem(body) ? body : undefined;
-  const code = problem?.code ?? codeOf(status);
+  const code = problem?.code ?? codesByStatus[status] ?? "unexpected_answer";
   const rule = (errorRules as Readonly<Record<string, ErrorRule>>)[code];
+  const isPassing = status >= 500 || [408, 429].includes(status);
+  const isOfOthers = problem === undefined && [401, 403, 404].includes(status);
   const title = problem?.title ?? rule?.title ?? "The server answered with something else";
   return new TidingsError({
     code,
     status,
-    retry: rule?.retry ?? (status >= 500 || status === 408 || status === 429 ? "later" : "no"),
+    retry: rule?.retry ?? (isPassing || isOfOthers ? "later" : "no"),
     message: problem?.detail === undefined ? title : `${title}: ${problem.detail}`,
     retryAfterS,
     fields: problem?.errors,
@@ -168,9 +178,6 @@ function isProblem(body: unknown): body is Problem {
 }
 
 const codesByStatus: Readonly<Record<number, ErrorCode>> = {
-  401: "unauthorized",
-  403: "forbidden",
-  404: "not_found",
   405: "method_not_allowed",
   408: "request_timeout",
   413: "body_too_large",
@@ -180,10 +187,6 @@ const codesByStatus: Readonly<Record<number, ErrorCode>> = {
   503: "overloaded",
   504: "unavailable",
 };
-
-function codeOf(status: number): TidingsError["code"] {
-  return codesByStatus[status] ?? "unexpected_answer";
-}
 
 /** Seconds of `Retry-After`, which is a number of them or a date. */
 function retryAfterSeconds(header: string | null, now: number): number | undefined {

@@ -126,7 +126,7 @@ function oneMessageRoutes(deps: MessageRouteDeps): readonly Route[] {
         const which = whichOf(request);
         const message = await deleteMessage(deps, actorOf(request), which);
         deps.log.info(
-          { ...byWhom(request), room: which.roomId, message: which.messageId },
+          { ...byWhom(request), room_id: which.roomId, message: which.messageId },
           "message deleted",
         );
         return { status: 200, body: message };

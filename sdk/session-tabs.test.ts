@@ -1,0 +1,314 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { AccountServer, ann, bob } from "./account-server.fixture.ts";
+import { describedKey, sessionKey } from "./session.ts";
+import { type ClientStorage, memoryStorage } from "./storage.ts";
+import { callTimeoutMs } from "./transport.ts";
+import { ManualClock, outcomeOf, settle, verdictOf } from "./world.fixture.ts";
+
+/** Until a token has to be renewed, and a bit. */
+const nearlyOverMs = 895_000;
+const password = "correct horse";
+
+/** Two tabs of one device in which ann is signed in. */
+async function twoTabs() {
+  const clock = new ManualClock();
+  const server = new AccountServer(clock);
+  const storage = memoryStorage();
+  const [one, two] = [server.tab("one", storage), server.tab("two", storage)];
+  await one.accounts.login({ login: "ann", password });
+  await two.whoAmI();
+  return { clock, server, storage, one, two };
+}
+
+async function storedToken(storage: ClientStorage): Promise<string> {
+  return (await storage.load(sessionKey)).get(sessionKey) ?? "";
+}
+
+async function stored(storage: ClientStorage): Promise<string> {
+  const text = await storedToken(storage);
+  if (text === "") return "nothing";
+  const { refreshToken, account } = JSON.parse(text) as {
+    refreshToken: string;
+    account: { username: string };
+  };
+  return `${refreshToken} of ${account.username}`;
+}
+
+test("a renewal does not undo that somebody else has signed in in another tab, nor ask in their name", async () => {
+  const { clock, server, storage, one, two } = await twoTabs();
+  clock.sleep(nearlyOverMs);
+  server.hold("one");
+  const asked = verdictOf(one.accounts.rename("Annabel"));
+  await settle();
+  await two.accounts.login({ login: "bob", password });
+  const ofBob = await stored(storage);
+  server.release("one");
+  assert.equal(await asked, "signed_out");
+  assert.equal(await stored(storage), ofBob);
+  assert.deepEqual(one.account.get(), bob);
+  clock.sleep(nearlyOverMs);
+  assert.deepEqual([await two.accounts.me(), await one.accounts.me()], [bob, bob]);
+});
+
+test("a call that began before somebody else signed in here is not repeated in their name", async () => {
+  const clock = new ManualClock();
+  const server = new AccountServer(clock);
+  const storage = memoryStorage();
+  const client = server.tab("one", storage);
+  await client.accounts.login({ login: "ann", password });
+  const token = await storedToken(storage);
+  await client.accounts.logout();
+  await storage.save(sessionKey, token);
+  server.hold("one");
+  // The server's refusal is on its way.
+  const rename = verdictOf(client.accounts.rename("Annabel"));
+  await settle();
+  await client.accounts.login({ login: "bob", password });
+  server.release("one");
+  assert.equal(await rename, "signed_out");
+  assert.deepEqual(await client.accounts.me(), bob);
+});
+
+test("a renewal does not undo a sign-out in another tab", async () => {
+  const { clock, server, storage, one, two } = await twoTabs();
+  clock.sleep(nearlyOverMs);
+  server.hold("one");
+  const asked = verdictOf(one.accounts.me());
+  await settle();
+  await two.accounts.logout();
+  server.release("one");
+  assert.equal(await asked, "signed_out");
+  assert.equal(await stored(storage), "nothing");
+  assert.equal(one.account.get(), undefined);
+});
+
+test("a tab that wakes up with an old answer puts no used token back", async () => {
+  const { clock, server, storage, one, two } = await twoTabs();
+  clock.sleep(nearlyOverMs);
+  server.hold("one");
+  const asked = verdictOf(one.accounts.me());
+  await settle();
+  for (let round = 0; round < 2; round++) {
+    await two.accounts.me();
+    clock.sleep(nearlyOverMs);
+  }
+  await two.accounts.me();
+  const newest = await stored(storage);
+  server.release("one");
+  assert.deepEqual(await asked, ann);
+  assert.equal(await stored(storage), newest);
+  clock.sleep(nearlyOverMs);
+  assert.deepEqual(await two.accounts.me(), ann);
+  assert.equal(server.reuses, 0);
+});
+
+test("a tab that wakes up long after its renewal was lost looks what is stored before it repeats it", async () => {
+  const { clock, server, one, two } = await twoTabs();
+  clock.sleep(nearlyOverMs);
+  server.hold("one");
+  const asked = verdictOf(one.accounts.me());
+  await settle();
+  await two.accounts.me();
+  clock.sleep(600_000);
+  await clock.pass(callTimeoutMs);
+  server.release("one");
+  await clock.pass(1_000);
+  assert.deepEqual(await asked, ann);
+  assert.equal(server.reuses, 0);
+  assert.deepEqual(await two.accounts.me(), ann);
+});
+
+/** A storage whose next read answers with what it finds now, when it is told to. */
+function slowStorage() {
+  const memory = memoryStorage();
+  let gate: PromiseWithResolvers<void> | undefined;
+  const storage: ClientStorage = {
+    ...memory,
+    load: async (prefix) => {
+      const found = await memory.load(prefix);
+      const waiting = gate;
+      gate = undefined;
+      await waiting?.promise;
+      return found;
+    },
+  };
+  return { storage, slow: () => (gate = Promise.withResolvers<void>()) };
+}
+
+test("a tab that has found nobody signed in finds who signs in in another one", async () => {
+  const clock = new ManualClock();
+  const server = new AccountServer(clock);
+  const storage = memoryStorage();
+  const [one, two] = [server.tab("one", storage), server.tab("two", storage)];
+  assert.equal(await outcomeOf(one.accounts.me()), "signed_out");
+  await two.accounts.login({ login: "ann", password });
+  assert.deepEqual(await one.accounts.me(), ann);
+});
+
+test("who signs in while the storage is read for the first time stays signed in", async () => {
+  const { storage, slow } = slowStorage();
+  const client = new AccountServer(new ManualClock()).tab("one", storage);
+  const seen: unknown[] = [];
+  client.account.subscribe((account) => seen.push(account));
+  const read = slow();
+  const who = verdictOf(client.whoAmI());
+  await settle();
+  await client.accounts.login({ login: "ann", password });
+  read.resolve();
+  await who;
+  assert.deepEqual(await client.accounts.me(), ann);
+  assert.deepEqual(seen, [ann]);
+});
+
+test("who signs in, or out, while a renewal reads a slow storage is not undone by what it finds", async () => {
+  for (const login of ["bob", undefined]) {
+    const clock = new ManualClock();
+    const { storage, slow } = slowStorage();
+    const client = new AccountServer(clock).tab("one", storage);
+    await client.accounts.login({ login: "ann", password });
+    clock.sleep(nearlyOverMs);
+    const read = slow();
+    const asked = verdictOf(client.accounts.me());
+    await settle();
+    const seen: unknown[] = [];
+    client.account.subscribe((account) => seen.push(account?.username));
+    if (login === undefined) await client.accounts.logout();
+    else await client.accounts.login({ login, password });
+    read.resolve();
+    assert.equal(await asked, "signed_out");
+    assert.deepEqual(seen, [login]);
+    assert.match(await stored(storage), login === undefined ? /nothing/ : /of bob/);
+  }
+});
+
+test("a new name survives a reload, and a renewal that another tab had before", async () => {
+  const { clock, server, storage, one, two } = await twoTabs();
+  clock.sleep(nearlyOverMs);
+  await two.accounts.me();
+  clock.sleep(1);
+  const names: unknown[] = [];
+  one.account.subscribe((account) => names.push(account?.name));
+  await one.accounts.rename("Annabel");
+  assert.deepEqual(names, ["Annabel"]);
+  assert.equal((await server.tab("reloaded", storage).whoAmI()).name, "Annabel");
+  clock.sleep(nearlyOverMs);
+  await two.accounts.me();
+  assert.equal(two.account.get()?.name, "Annabel");
+  await one.accounts.me();
+  assert.deepEqual(names, ["Annabel"]);
+});
+
+test("a name that was given on another device is known after the next renewal", async () => {
+  const { clock, server, one } = await twoTabs();
+  await one.accounts.rename("Annabel");
+  const elsewhere = server.tab("elsewhere", memoryStorage());
+  await elsewhere.accounts.login({ login: "ann", password });
+  clock.sleep(nearlyOverMs);
+  await elsewhere.accounts.rename("Anna");
+  // Any call: it renews the token first.
+  await one.http.call({ method: "GET", path: "/api/v1/rooms", repeatable: true });
+  assert.equal(one.account.get()?.name, "Anna");
+});
+
+test("nothing of a person stays on the device after they sign out, or after somebody else signs in", async () => {
+  const { storage, one, two } = await twoTabs();
+  await one.accounts.rename("Annabel");
+  assert.equal((await storage.load(describedKey)).size, 1);
+  await two.accounts.me();
+  await two.accounts.login({ login: "bob", password });
+  assert.equal((await storage.load(describedKey)).size, 0);
+  await two.accounts.rename("Bobby");
+  await two.accounts.logout();
+  await one.accounts.rename("Ann").catch(() => undefined);
+  assert.equal((await storage.load("")).size, 0);
+});
+
+test("a page of a proxy that says 401 is not the server's word that a sign-in is over", async () => {
+  const { clock, server, storage, one } = await twoTabs();
+  server.proxyPage = true;
+  clock.sleep(nearlyOverMs);
+  const asked = verdictOf(one.accounts.me());
+  await clock.pass(5_000);
+  assert.equal(await asked, "unexpected_answer");
+  server.proxyPage = false;
+  assert.match(await stored(storage), /of ann/);
+  assert.deepEqual(await one.accounts.me(), ann);
+});
+
+type Step = {
+  readonly tab: 0 | 1 | 2;
+  readonly act: "me" | "ann" | "bob" | "logout" | "rename" | "hold" | "release";
+};
+const step: fc.Arbitrary<Step | number> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      tab: fc.constantFrom<Step["tab"]>(0, 1, 2),
+      act: fc.constantFrom<Step["act"]>(
+        "me",
+        "me",
+        "me",
+        "ann",
+        "bob",
+        "logout",
+        "rename",
+        "hold",
+        "release",
+      ),
+    }),
+  },
+  // While an answer is on its way, less than the server's grace in all: beyond it nobody could help.
+  { weight: 1, arbitrary: fc.constantFrom(1, 500, 2_000) },
+  { weight: 2, arbitrary: fc.constant(nearlyOverMs) },
+);
+
+test("whatever three tabs do, no used token is presented, and all of them end as who is stored", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      const clock = new ManualClock();
+      const server = new AccountServer(clock);
+      const storage = memoryStorage();
+      const tabs = ["a", "b", "c"].map((name) => ({ name, client: server.tab(name, storage) }));
+      const pending: Promise<unknown>[] = [];
+      for (const one of steps) {
+        if (typeof one === "number") {
+          // A token that ends is renewed from the stored one: whoever still waits for an answer gets it first.
+          if (one === nearlyOverMs) {
+            for (const { name } of tabs) server.release(name);
+            await settle();
+          }
+          clock.sleep(one);
+          continue;
+        }
+        const tab = tabs[one.tab];
+        if (tab === undefined) continue;
+        const { accounts } = tab.client;
+        if (one.act === "hold") server.hold(tab.name);
+        else if (one.act === "release") server.release(tab.name);
+        else if (one.act === "me") pending.push(verdictOf(accounts.me()));
+        else if (one.act === "rename") pending.push(verdictOf(accounts.rename(`Name ${pending.length}`)));
+        else if (one.act === "logout") pending.push(verdictOf(accounts.logout()));
+        else pending.push(verdictOf(accounts.login({ login: one.act, password })));
+        await settle();
+      }
+      for (const { name } of tabs) server.release(name);
+      await Promise.all(pending);
+      assert.equal(server.reuses, 0);
+      clock.sleep(nearlyOverMs);
+      const text = (await storage.load(sessionKey)).get(sessionKey);
+      const wanted =
+        text === undefined ? undefined : (JSON.parse(text) as { account: { id: number } }).account.id;
+      for (const { client } of tabs) {
+        // The first call of who has not noticed yet that somebody else has signed in.
+        await verdictOf(client.accounts.me());
+        const me = await outcomeOf(client.accounts.me());
+        assert.equal(wanted === undefined ? me : (me as { id: number }).id, wanted ?? "signed_out");
+        assert.equal(client.account.get()?.id, wanted);
+      }
+      assert.equal(server.reuses, 0);
+    }),
+    { numRuns: 300 },
+  );
+});
