@@ -63,11 +63,14 @@ export function accountCalls(deps: {
     register: (registration) => signIn("/api/v1/auth/register", registration),
     login: (login) => signIn("/api/v1/auth/login", login),
     logout: async () => {
-      const token = await session.refreshToken();
-      await session.forget();
-      if (token === undefined) return;
-      const body = { refresh_token: token };
-      await transport({ method: "POST", path: "/api/v1/auth/logout", body, repeatable: true });
+      // A storage that cannot be read, or is slow, is no reason to stay signed in here or there.
+      const token = await session.refreshToken().catch(() => undefined);
+      const forgotten = session.forget();
+      if (token !== undefined) {
+        const body = { refresh_token: token };
+        await transport({ method: "POST", path: "/api/v1/auth/logout", body, repeatable: true });
+      }
+      await forgotten;
     },
     me: () => described({ method: "GET", path: "/api/v1/me", repeatable: true }),
     rename: (name) => {

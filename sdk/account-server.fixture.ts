@@ -44,6 +44,7 @@ export class AccountServer {
   readonly #people = new Map([ann, bob].map((person) => [person.id, person]));
   readonly #families: Family[] = [];
   readonly #gates = new Map<string, PromiseWithResolvers<void>>();
+  readonly #delays = new Map<string, Promise<void>>();
   #issued = 0;
 
   constructor(clock: ManualClock) {
@@ -74,6 +75,28 @@ export class AccountServer {
     this.#gates.delete(tab);
   }
 
+  /** Lets the tab's next call, which is not about signing in, arrive only when it is told to. */
+  delay(tab: string): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#delays.set(tab, promise);
+    return resolve;
+  }
+
+  /** Takes the access token with this number no more. */
+  forgetAccess(number: number): void {
+    for (const { accessTokens } of this.#families) accessTokens.delete(`access-${number}`);
+  }
+
+  /** Sign-ins that have not ended. */
+  get signedIn(): number {
+    return this.#families.filter(({ ended }) => !ended).length;
+  }
+
+  /** Ends all sign-ins of a person, as an administrator does. */
+  endAll(userId: number): void {
+    for (const family of this.#families) if (family.userId === userId) family.ended = true;
+  }
+
   async #answer(tab: string, { method, path, headers, body }: Asked): Promise<Told> {
     if (this.proxyPage) return { status: 401, body: "<html>Who are you?</html>" };
     const { login, refresh_token: token } = (body ?? {}) as { login?: string; refresh_token?: string };
@@ -91,6 +114,9 @@ export class AccountServer {
         return told;
       }
     }
+    const delay = this.#delays.get(tab);
+    this.#delays.delete(tab);
+    await delay;
     const told = this.#call(method, headers["authorization"] ?? "", body);
     await this.#gates.get(tab)?.promise;
     return told;

@@ -5,6 +5,7 @@ import { openChat } from "./chat-store.ts";
 import { storageMs } from "./reporting-storage.ts";
 import { messagesKeptMax, messagesUnseenMax } from "./room-view.ts";
 import { type ClientStorage, memoryStorage } from "./storage.ts";
+import { repeatBackoff } from "./backoff.ts";
 import { problem, settle, verdictOf } from "./world.fixture.ts";
 
 /** What a chat does when its storage fails, when it has ended, and with rooms that nobody looks at. */
@@ -47,8 +48,9 @@ test("a chat opens without what waits in a storage that cannot be read, and send
     assert.ok(world.storageErrors.length > 0);
     assert.ok(world.storageErrors.every((code) => code === "storage_failed"));
 
+    // The connection stands all the while.
     state.failing = false;
-    await world.loseConnection();
+    await world.clock.pass(repeatBackoff.maxMs);
     await world.calm();
     assert.deepEqual(contents(roomOf(chat, 1)), ["new words", "of an earlier load"]);
     assert.deepEqual(chat.outbox.get(), []);

@@ -114,7 +114,7 @@ export class ChatStore {
       }),
     );
     this.#client.start();
-    // Without what the storage has when it cannot be read, which is told elsewhere: `#hurry` reads it again.
+    // Without what the storage has when it cannot be read, which is told elsewhere: it is read again later.
     await this.#queue.start().catch(() => undefined);
   }
 
@@ -151,13 +151,14 @@ export class ChatStore {
    */
   async loadMessages(roomId: number, query: MessagesQuery = {}): Promise<void> {
     this.#requireRunning();
-    this.#shown.visit(roomId);
+    const isMember = (): boolean => this.#stopped || this.get().rooms[roomId] !== undefined;
+    if (isMember()) this.#shown.visit(roomId);
     await this.#read(roomId, async () => ({
       kind: "page",
       roomId,
       page: await this.#client.chat.messages(roomId, query),
     }));
-    if (!this.#stopped && this.get().rooms[roomId] === undefined) throw clientError("not_member");
+    if (!isMember()) throw clientError("not_member");
   }
 
   /** All members of the room, from now on. Of a room with very many they stay unknown. Throws as `openRoom` does. */
@@ -197,14 +198,15 @@ export class ChatStore {
     });
   }
 
+  readonly #readOutbox = (): void => this.#inBackground("outbox", () => this.#queue.start());
+
   #requireRunning(): void {
     if (this.#stopped) throw clientError("stopped");
   }
 
   #hurry(): void {
     this.#resting = false;
-    // Also when it runs: it may not have been able to read its storage yet. That is told elsewhere.
-    void this.#queue.start().catch(() => undefined);
+    this.#queue.start().catch(this.#readOutbox);
     this.#queue.hurry();
     this.#errands.hurry();
   }

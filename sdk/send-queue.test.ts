@@ -11,7 +11,7 @@ import {
   storedText,
 } from "./queued-message.ts";
 import { byteLength } from "./requests.ts";
-import { SendQueue } from "./send-queue.ts";
+import { SendQueue, foreignAnswersMax } from "./send-queue.ts";
 import { type ClientStorage, memoryStorage } from "./storage.ts";
 import { ManualClock, outcomeOf, settle } from "./world.fixture.ts";
 
@@ -210,33 +210,61 @@ test("a failed message that is sent once more twice at once is sent once", async
   assert.equal(deliveries.length, 2);
 });
 
-test("a failed message that is discarded, or that the server has, while the storage is asked for it is not sent once more", async () => {
-  for (const end of ["discard", "confirm"] as const) {
+test("a failed message that is discarded, or that the server has, while the storage works is not sent once more", async () => {
+  for (const [end, slow] of [
+    ["discard", "load"],
+    ["confirm", "load"],
+    ["discard", "save"],
+    ["confirm", "save"],
+  ] as const) {
     const memory = memoryStorage();
-    let looking = Promise.withResolvers<void>();
-    looking.resolve();
+    let working = Promise.resolve();
     const { queue, deliveries } = device({
       ...memory,
       load: async (prefix) => {
         const found = await memory.load(prefix);
-        await looking.promise;
+        if (slow === "load") await working;
         return found;
+      },
+      save: async (key, text) => {
+        await memory.save(key, text);
+        if (slow === "save") await working;
       },
     });
     await queue.start();
     const id = await queue.send({ roomId: 1, content: "once" });
     deliveries[0]?.reject(refusal(400, "invalid_body"));
     await settle();
-    looking = Promise.withResolvers();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    working = promise;
     const again = queue.resend(id);
     await settle();
     await queue[end](id);
-    looking.resolve();
-    assert.equal(await outcomeOf(again), "not_failed", end);
+    resolve();
+    assert.equal(await outcomeOf(again), "not_failed", `${end} ${slow}`);
     assert.equal(deliveries.length, 1);
     assert.deepEqual(queue.messages.get(), []);
     assert.equal((await memory.load("")).size, 0);
   }
+});
+
+test("a message to which somebody in front of the server objects so often fails, and holds up its room no longer", async () => {
+  const { queue, clock, deliveries, statuses } = device();
+  await queue.start();
+  await queue.send({ roomId: 1, content: "disliked" });
+  await queue.send({ roomId: 1, content: "fine" });
+  for (let n = 0; n <= foreignAnswersMax; n++) {
+    assert.deepEqual(statuses(), ["disliked in_flight", "fine queued"]);
+    assert.equal(deliveries.length, n + 1);
+    deliveries[n]?.reject(clientError("unexpected_answer"));
+    await clock.pass(20_000);
+  }
+  assert.deepEqual(statuses(), ["disliked failed", "fine in_flight"]);
+  assert.equal(queue.messages.get()[0]?.error?.code, "unexpected_answer");
+  // Each has its own attempts.
+  deliveries.at(-1)?.reject(clientError("unexpected_answer"));
+  await settle();
+  assert.deepEqual(statuses(), ["disliked failed", "fine queued"]);
 });
 
 test("a message that is discarded while it is stored is not sent, and not left behind", async () => {

@@ -1,5 +1,4 @@
 import { uuidv7 } from "../protocol/ids.ts";
-import { backoffMs, repeatBackoff } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
 import { type TidingsError, asTidingsError, clientError } from "./errors.ts";
 import { type Observable, type OnError, type Source, createSource } from "./observable.ts";
@@ -14,6 +13,7 @@ import {
   storedText,
 } from "./queued-message.ts";
 import { byteLength } from "./requests.ts";
+import { RoomPauses } from "./room-pauses.ts";
 import type { ClientStorage } from "./storage.ts";
 
 export type NewText = { readonly roomId: number; readonly content: string; readonly replyTo?: string };
@@ -32,7 +32,8 @@ export type SendQueueDeps = {
   readonly deliver: (message: QueuedMessage, signal: AbortSignal) => Promise<() => void>;
 };
 
-type Pause = { readonly attempt: number; readonly until: number; readonly asked: boolean };
+/** Repetitions of a message in a row that may fail before what others than the server answer to it is final. */
+export const foreignAnswersMax = 30;
 
 /**
  * Messages on their way to the server. Each is in one place: queued, in flight, failed, or gone because the server has
@@ -43,18 +44,18 @@ export class SendQueue {
   readonly messages: Observable<readonly QueuedMessage[]>;
   readonly #deps: SendQueueDeps;
   readonly #messages: Source<readonly QueuedMessage[]>;
-  readonly #pauses = new Map<number, Pause>();
+  readonly #pauses: RoomPauses;
   /** Stored in this very moment: no other tab can have read them, much less discarded them. */
   readonly #fresh = new Set<string>();
   /** Failed ones that are being sent once more: whoever asks again meanwhile would send them twice. */
   readonly #resending = new Set<string>();
   #running: AbortController | undefined;
   #loaded: Promise<void> | undefined;
-  #timer: unknown;
   #lastN = 0;
 
   constructor(deps: SendQueueDeps) {
     this.#deps = deps;
+    this.#pauses = new RoomPauses({ ...deps, onEnd: () => this.#pump() });
     this.#messages = createSource<readonly QueuedMessage[]>([], deps.onError);
     this.messages = this.#messages;
   }
@@ -74,7 +75,6 @@ export class SendQueue {
   stop(): void {
     this.#running?.abort();
     this.#running = undefined;
-    this.#clearTimer();
     this.#pauses.clear();
     if (this.#messages.get().some(({ status }) => status === "in_flight")) {
       this.#set(this.#messages.get().map((item) => (item.status === "in_flight" ? queued(item) : item)));
@@ -82,7 +82,14 @@ export class SendQueue {
   }
 
   /** Resolves with the message's id when it is stored. Throws `queue_full` and `storage_failed`: then it is not queued. */
-  async send({ roomId, content, replyTo }: NewText): Promise<string> {
+  async send(text: NewText): Promise<string> {
+    const id = await this.#add(text);
+    this.#sendFresh(id);
+    return id;
+  }
+
+  /** `replaces` is a failed one, which goes when the new one is stored; if it has gone before, there is no new one. */
+  async #add({ roomId, content, replyTo }: NewText, replaces?: string): Promise<string> {
     const { clock } = this.#deps;
     const now = clock.now();
     // After all that older loads of this page have written, which may not be read yet.
@@ -99,11 +106,14 @@ export class SendQueue {
     };
     this.#requireRoom(message);
     this.#set([...this.#messages.get(), message]);
-    await this.#store(message);
-    this.#fresh.add(message.client_msg_id);
-    this.#pump();
-    this.#fresh.delete(message.client_msg_id);
+    await this.#store(message, replaces);
     return message.client_msg_id;
+  }
+
+  #sendFresh(clientMsgId: string): void {
+    this.#fresh.add(clientMsgId);
+    this.#pump();
+    this.#fresh.delete(clientMsgId);
   }
 
   /** Sends a failed message once more, as a new one: under its old id the server would only refuse it again. */
@@ -116,8 +126,10 @@ export class SendQueue {
       // Discarded meanwhile, or the server has it after all.
       if (!isThere || this.#find(clientMsgId)?.status !== "failed") throw clientError("not_failed");
       const { room_id: roomId, content, reply_to } = failed;
-      const id = await this.send({ roomId, content, ...(reply_to === null ? {} : { replyTo: reply_to }) });
-      await this.discard(clientMsgId);
+      const text = { roomId, content, ...(reply_to === null ? {} : { replyTo: reply_to }) };
+      const id = await this.#add(text, clientMsgId);
+      this.#sendFresh(id);
+      await this.#remove(clientMsgId);
       return id;
     } finally {
       this.#resending.delete(clientMsgId);
@@ -144,7 +156,7 @@ export class SendQueue {
 
   /** The connection is back: pauses that no server has asked for are over. */
   hurry(): void {
-    for (const [roomId, { asked }] of this.#pauses) if (!asked) this.#pauses.delete(roomId);
+    this.#pauses.hurry();
     this.#pump();
   }
 
@@ -164,7 +176,7 @@ export class SendQueue {
     if (messages.length >= queueMessagesMax || bytes > queueBytesMax) throw clientError("queue_full");
   }
 
-  async #store(message: QueuedMessage): Promise<void> {
+  async #store(message: QueuedMessage, replaces?: string): Promise<void> {
     const { client_msg_id } = message;
     try {
       await this.#deps.storage.save(this.#deps.prefix + client_msg_id, storedText(message));
@@ -176,16 +188,21 @@ export class SendQueue {
     }
     // It was discarded while it was stored.
     if (this.#find(client_msg_id) === undefined) return this.#remove(client_msg_id);
+    if (replaces !== undefined && this.#find(replaces)?.status !== "failed") {
+      this.#drop(client_msg_id);
+      await this.#remove(client_msg_id);
+      throw clientError("not_failed");
+    }
+    if (replaces !== undefined) this.#drop(replaces);
     this.#replace(client_msg_id, (item) => ({ ...item, stored: true }));
   }
 
   #pump(): void {
     if (this.#running === undefined) return;
     const { signal } = this.#running;
-    const now = this.#deps.clock.now();
-    const isPaused = (roomId: number): boolean => (this.#pauses.get(roomId)?.until ?? 0) > now;
+    const isPaused = (roomId: number): boolean => this.#pauses.isPaused(roomId);
     for (const message of nextToSend(this.#messages.get(), isPaused)) void this.#attempt(message, signal);
-    this.#wake(now);
+    this.#pauses.wake();
   }
 
   async #attempt(message: QueuedMessage, signal: AbortSignal): Promise<void> {
@@ -205,7 +222,7 @@ export class SendQueue {
     // After `stop` it is queued already, and perhaps on its way once more.
     if (signal.aborted) return;
     if ("show" in outcome) {
-      this.#pauses.delete(roomId);
+      this.#pauses.over(roomId);
       outcome.show();
       this.confirm(id);
     } else if (this.#find(id) !== undefined) await this.#failed(message, outcome.error);
@@ -227,11 +244,15 @@ export class SendQueue {
   }
 
   async #failed({ client_msg_id: id, room_id: roomId }: QueuedMessage, error: TidingsError): Promise<void> {
-    if (isWorthRetrying(error)) {
+    // A firewall that dislikes one message must not hold up the room for ever. It can be sent again by hand.
+    const isHopeless =
+      error.code === "unexpected_answer" && this.#pauses.failures(roomId) >= foreignAnswersMax;
+    if (isWorthRetrying(error) && !isHopeless) {
       this.#replace(id, queued);
-      this.#pause(roomId, error);
+      this.#pauses.failed(roomId, error);
       return;
     }
+    this.#pauses.over(roomId);
     const { code, message } = error;
     this.#replace(id, (item) => ({ ...item, status: "failed", error: { code, message } }));
     const failed = this.#find(id);
@@ -241,32 +262,6 @@ export class SendQueue {
     // Discarded in another tab, or here meanwhile.
     if (!(await this.#isStillThere(id)) || this.#find(id) === undefined) return;
     await this.#deps.storage.save(this.#deps.prefix + id, storedText(failed)).catch(() => undefined);
-  }
-
-  #pause(roomId: number, { retryAfterS }: TidingsError): void {
-    const { clock, random } = this.#deps;
-    const attempt = (this.#pauses.get(roomId)?.attempt ?? 0) + 1;
-    const pauseMs = (retryAfterS ?? 0) * 1000 + backoffMs(attempt, repeatBackoff, random());
-    this.#pauses.set(roomId, { attempt, until: clock.now() + pauseMs, asked: retryAfterS !== undefined });
-  }
-
-  /** One timer, for the pause that ends first. */
-  #wake(now: number): void {
-    this.#clearTimer();
-    const ends = [...this.#pauses.values()].map(({ until }) => until).filter((until) => until > now);
-    if (ends.length === 0) return;
-    this.#timer = this.#deps.clock.setTimeout(
-      () => {
-        this.#timer = undefined;
-        this.#pump();
-      },
-      Math.min(...ends) - now,
-    );
-  }
-
-  #clearTimer(): void {
-    if (this.#timer !== undefined) this.#deps.clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
   }
 
   #find(clientMsgId: string): QueuedMessage | undefined {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { AccountServer, ann, bob } from "./account-server.fixture.ts";
-import { describedKey, sessionKey } from "./session.ts";
+import { describedKey, sessionKey } from "./kept-session.ts";
+import { tokensKnownMax } from "./session.ts";
 import { type ClientStorage, memoryStorage } from "./storage.ts";
 import { callTimeoutMs } from "./transport.ts";
 import { ManualClock, outcomeOf, settle, verdictOf } from "./world.fixture.ts";
@@ -120,8 +121,196 @@ test("a tab that wakes up long after its renewal was lost looks what is stored b
   assert.deepEqual(await two.accounts.me(), ann);
 });
 
-/** A storage whose next read answers with what it finds now, when it is told to. */
-function slowStorage() {
+test("a call that is late is repeated when the same person has signed out and in again meanwhile", async () => {
+  const { server, one } = await twoTabs();
+  const arrive = server.delay("one");
+  const rename = verdictOf(one.accounts.rename("Annabel"));
+  await settle();
+  await one.accounts.logout();
+  await one.accounts.login({ login: "ann", password });
+  arrive();
+  assert.deepEqual(await rename, { ...ann, name: "Annabel" });
+});
+
+test("so many tokens of a person are known when a call comes back with one, and not one more", async () => {
+  for (const renewals of [tokensKnownMax - 1, tokensKnownMax]) {
+    const { clock, server, one } = await twoTabs();
+    const arrive = server.delay("one");
+    const rename = verdictOf(one.accounts.rename("Annabel"));
+    await settle();
+    for (let n = 0; n < renewals; n++) {
+      clock.sleep(nearlyOverMs);
+      await one.accounts.me();
+    }
+    server.forgetAccess(1);
+    arrive();
+    const name = { ...ann, name: "Annabel" };
+    assert.deepEqual(await rename, renewals < tokensKnownMax ? name : "signed_out");
+  }
+});
+
+test("a new name that comes while a renewal looks what is stored does not hide who signs in in another tab", async () => {
+  const clock = new ManualClock();
+  const server = new AccountServer(clock);
+  const { storage, slow } = slowStorage("after");
+  const [one, two] = [server.tab("one", storage), server.tab("two", storage)];
+  await one.accounts.login({ login: "ann", password });
+  await two.whoAmI();
+  const arrive = server.delay("one");
+  const rename = verdictOf(one.accounts.rename("Annabel"));
+  await settle();
+  clock.sleep(nearlyOverMs);
+  server.hold("one");
+  const asked = verdictOf(one.accounts.me());
+  await settle();
+  const read = slow();
+  server.release("one");
+  await settle();
+  arrive();
+  await settle();
+  await two.accounts.login({ login: "bob", password });
+  const ofBob = await stored(storage);
+  read.resolve();
+  await Promise.all([rename, asked]);
+  assert.equal(await stored(storage), ofBob);
+  assert.deepEqual(one.account.get(), bob);
+});
+
+/** A storage that does what it is told, and says that it has failed, when `next` is `late`; that refuses when it is `full`, and to be read. */
+function unreliable(memory: ClientStorage) {
+  const state: { next: "well" | "late" | "full"; reads: boolean } = { next: "well", reads: true };
+  const change = async (act: () => Promise<void>): Promise<void> => {
+    const { next } = state;
+    state.next = "well";
+    if (next !== "full") await act();
+    if (next !== "well") throw new Error(next);
+  };
+  const storage: ClientStorage = {
+    load: (prefix) => (state.reads ? memory.load(prefix) : Promise.reject(new Error("lost"))),
+    save: (key, text) => change(() => memory.save(key, text)),
+    remove: (key) => change(() => memory.remove(key)),
+  };
+  return { state, storage };
+}
+
+/** Two tabs in which ann is signed in; the first one's storage has just failed to keep a renewal, or has said so. */
+async function afterFailure(how: "late" | "full") {
+  const clock = new ManualClock();
+  const server = new AccountServer(clock);
+  const memory = memoryStorage();
+  const { state, storage } = unreliable(memory);
+  const [one, two] = [server.tab("one", storage), server.tab("two", memory)];
+  await one.accounts.login({ login: "ann", password });
+  await two.whoAmI();
+  clock.sleep(nearlyOverMs);
+  state.next = how;
+  assert.deepEqual(await one.accounts.me(), ann);
+  return { clock, server, storage: memory, one, two };
+}
+
+test("a tab whose storage was only late goes by what another tab has stored since", async () => {
+  const { clock, server, storage, one, two } = await afterFailure("late");
+  clock.sleep(nearlyOverMs);
+  await two.accounts.me();
+  clock.sleep(nearlyOverMs);
+  await two.accounts.me();
+  const newest = await stored(storage);
+  assert.deepEqual(await one.accounts.me(), ann);
+  assert.deepEqual([await stored(storage), server.reuses], [newest, 0]);
+});
+
+test("a tab whose storage has failed does not undo that somebody else has signed in since, nor forgets them", async () => {
+  for (const how of ["late", "full"] as const) {
+    for (const isEnded of [false, true]) {
+      const { clock, server, storage, one, two } = await afterFailure(how);
+      clock.sleep(nearlyOverMs);
+      if (isEnded) server.endAll(ann.id);
+      await two.accounts.login({ login: "bob", password });
+      const ofBob = await stored(storage);
+      assert.equal(await verdictOf(one.accounts.me()), "signed_out");
+      assert.equal(await stored(storage), ofBob);
+      assert.deepEqual([await two.accounts.me(), await one.accounts.me()], [bob, bob]);
+    }
+  }
+});
+
+test("what could not be stored lasts as long as the page, whatever was stored before it", async () => {
+  for (const before of ["nobody", "another person", "the same, read", "the same, signed out"]) {
+    const clock = new ManualClock();
+    const server = new AccountServer(clock);
+    const memory = memoryStorage();
+    const { state, storage } = unreliable(memory);
+    const [one, other] = [server.tab("one", storage), server.tab("other", memory)];
+    if (before === "another person") await one.accounts.login({ login: "ann", password });
+    if (before === "the same, signed out") {
+      await one.accounts.login({ login: "bob", password });
+      await one.accounts.logout();
+    }
+    if (before === "the same, read") {
+      await other.accounts.login({ login: "bob", password });
+      await one.whoAmI();
+      clock.sleep(nearlyOverMs);
+      state.next = "full";
+    } else {
+      state.next = "full";
+      await one.accounts.login({ login: "bob", password });
+    }
+    assert.deepEqual(await one.accounts.me(), bob, before);
+    for (const reads of [true, false, false]) {
+      clock.sleep(nearlyOverMs);
+      state.next = "full";
+      state.reads = reads;
+      assert.deepEqual(await one.accounts.me(), bob, before);
+    }
+    assert.equal(server.reuses, 0);
+  }
+});
+
+test("who signs out is signed out here and there, also when the storage cannot be read", async () => {
+  const clock = new ManualClock();
+  const server = new AccountServer(clock);
+  const { state, storage } = unreliable(memoryStorage());
+  const one = server.tab("one", storage);
+  await one.accounts.login({ login: "ann", password });
+  state.reads = false;
+  const cold = server.tab("cold", storage);
+  await cold.accounts.logout();
+  await one.accounts.logout();
+  assert.equal(server.signedIn, 0);
+  state.reads = true;
+  assert.equal((await storage.load("")).size, 0);
+});
+
+test("a tab whose sign-out could not be stored still finds who signs in in another one", async () => {
+  const clock = new ManualClock();
+  const server = new AccountServer(clock);
+  const memory = memoryStorage();
+  const { state, storage } = unreliable(memory);
+  const [one, two] = [server.tab("one", storage), server.tab("two", memory)];
+  await one.accounts.login({ login: "ann", password });
+  state.next = "full";
+  await one.accounts.logout();
+  assert.equal(await verdictOf(one.accounts.me()), "signed_out");
+  await two.accounts.login({ login: "bob", password });
+  assert.deepEqual(await one.accounts.me(), bob);
+});
+
+test("a call with a token that was renewed since is not repeated in the name of who signed in then", async () => {
+  const { clock, server, one } = await twoTabs();
+  const arrive = server.delay("one");
+  const rename = verdictOf(one.accounts.rename("Annabel"));
+  await settle();
+  clock.sleep(nearlyOverMs);
+  await one.accounts.me();
+  await one.accounts.logout();
+  await one.accounts.login({ login: "bob", password });
+  arrive();
+  assert.equal(await rename, "signed_out");
+  assert.deepEqual(await one.accounts.me(), bob);
+});
+
+/** A storage whose next read takes until it is told, and answers with what was there before that, or after it. */
+function slowStorage(when: "before" | "after" = "before") {
   const memory = memoryStorage();
   let gate: PromiseWithResolvers<void> | undefined;
   const storage: ClientStorage = {
@@ -131,7 +320,7 @@ function slowStorage() {
       const waiting = gate;
       gate = undefined;
       await waiting?.promise;
-      return found;
+      return when === "before" ? found : memory.load(prefix);
     },
   };
   return { storage, slow: () => (gate = Promise.withResolvers<void>()) };
@@ -239,7 +428,7 @@ test("a page of a proxy that says 401 is not the server's word that a sign-in is
 
 type Step = {
   readonly tab: 0 | 1 | 2;
-  readonly act: "me" | "ann" | "bob" | "logout" | "rename" | "hold" | "release";
+  readonly act: "me" | "ann" | "bob" | "logout" | "rename" | "hold" | "release" | "late";
 };
 const step: fc.Arbitrary<Step | number> = fc.oneof(
   {
@@ -256,6 +445,7 @@ const step: fc.Arbitrary<Step | number> = fc.oneof(
         "rename",
         "hold",
         "release",
+        "late",
       ),
     }),
   },
@@ -270,7 +460,10 @@ test("whatever three tabs do, no used token is presented, and all of them end as
       const clock = new ManualClock();
       const server = new AccountServer(clock);
       const storage = memoryStorage();
-      const tabs = ["a", "b", "c"].map((name) => ({ name, client: server.tab(name, storage) }));
+      const tabs = ["a", "b", "c"].map((name) => {
+        const own = unreliable(storage);
+        return { name, state: own.state, client: server.tab(name, own.storage) };
+      });
       const pending: Promise<unknown>[] = [];
       for (const one of steps) {
         if (typeof one === "number") {
@@ -285,7 +478,8 @@ test("whatever three tabs do, no used token is presented, and all of them end as
         const tab = tabs[one.tab];
         if (tab === undefined) continue;
         const { accounts } = tab.client;
-        if (one.act === "hold") server.hold(tab.name);
+        if (one.act === "late") tab.state.next = "late";
+        else if (one.act === "hold") server.hold(tab.name);
         else if (one.act === "release") server.release(tab.name);
         else if (one.act === "me") pending.push(verdictOf(accounts.me()));
         else if (one.act === "rename") pending.push(verdictOf(accounts.rename(`Name ${pending.length}`)));
@@ -297,12 +491,13 @@ test("whatever three tabs do, no used token is presented, and all of them end as
       await Promise.all(pending);
       assert.equal(server.reuses, 0);
       clock.sleep(nearlyOverMs);
-      const text = (await storage.load(sessionKey)).get(sessionKey);
-      const wanted =
-        text === undefined ? undefined : (JSON.parse(text) as { account: { id: number } }).account.id;
+      // The first call of who has not noticed yet that somebody else has signed in; who could not store it before, does.
+      for (let round = 0; round < 2; round++) {
+        for (const { client } of tabs) await verdictOf(client.accounts.me());
+      }
+      const text = await storedToken(storage);
+      const wanted = text === "" ? undefined : (JSON.parse(text) as { account: { id: number } }).account.id;
       for (const { client } of tabs) {
-        // The first call of who has not noticed yet that somebody else has signed in.
-        await verdictOf(client.accounts.me());
         const me = await outcomeOf(client.accounts.me());
         assert.equal(wanted === undefined ? me : (me as { id: number }).id, wanted ?? "signed_out");
         assert.equal(client.account.get()?.id, wanted);

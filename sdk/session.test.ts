@@ -6,7 +6,8 @@ import { openChat } from "./chat-store.ts";
 import { createClient } from "./client.ts";
 import { clientError } from "./errors.ts";
 import { type ClientStorage, memoryStorage } from "./storage.ts";
-import { sessionKey, tokenMarginMs } from "./session.ts";
+import { sessionKey } from "./kept-session.ts";
+import { tokenMarginMs } from "./session.ts";
 import { fixedToken, tokensFrom } from "./tokens.ts";
 import {
   type Asked,

@@ -2,6 +2,15 @@ import type { Account, SignedIn } from "../protocol/accounts.ts";
 import { type Clock, pause } from "./clock.ts";
 import { TidingsError, clientError, isRefusal } from "./errors.ts";
 import { type Observable, createSource } from "./observable.ts";
+import {
+  type Described,
+  type Kept,
+  type Stored,
+  describedKey,
+  isSame,
+  parseStored,
+  sessionKey,
+} from "./kept-session.ts";
 import type { ClientStorage } from "./storage.ts";
 import type { Tokens } from "./tokens.ts";
 import { type Call, type Transport, pauseBefore } from "./transport.ts";
@@ -19,18 +28,6 @@ export type Session = Tokens & {
   forget(): Promise<void>;
 };
 
-/** A person as the server told of them when it was asked at `askedAt`, Unix milliseconds by this device's clock. */
-type Described = { readonly account: Account; readonly askedAt: number };
-
-type Kept = Described & {
-  readonly accessToken: string;
-  readonly refreshToken: string;
-  /** Unix milliseconds by this device's clock. */
-  readonly expiresAt: number;
-};
-
-type Stored = { readonly kept: Kept | undefined; readonly described: Described | undefined };
-
 export type SessionDeps = {
   readonly storage: ClientStorage;
   readonly transport: Transport;
@@ -39,9 +36,8 @@ export type SessionDeps = {
   readonly random: () => number;
 };
 
-export const sessionKey = "session";
-/** Of its own, so that whoever stores a new name puts no token back that another tab has renewed. */
-export const describedKey = "session.person";
+/** Renewals during which a call may be under way, and still be known for whose it is. */
+export const tokensKnownMax = 16;
 /** A token that ends sooner is renewed before it is used. */
 export const tokenMarginMs = 10_000;
 
@@ -56,10 +52,13 @@ export class StoredSession implements Session {
   readonly #account = createSource<Account | undefined>(undefined);
   #kept: Kept | undefined;
   #described: Described | undefined;
-  /** How often what is held has changed. */
+  /** How often who is held, and by what tokens, has changed. */
   #changes = 0;
-  /** The last token of whoever was signed in before somebody else was. */
-  #formerToken: string | undefined;
+  /** The newest access tokens of whoever was signed in last. A call may still be under way with any of them. */
+  readonly #tokens = new Set<string>();
+  #person: number | undefined;
+  /** What the storage was last known to have. */
+  #inStorage: Kept | undefined;
   #reading: Promise<void> | undefined;
   #renewing: Promise<string> | undefined;
   /** The last change on its way to the storage; false once it has not arrived there: then the storage is outdated. */
@@ -74,7 +73,7 @@ export class StoredSession implements Session {
   async token(refused?: string): Promise<string> {
     await this.#ready();
     const kept = this.#kept;
-    if (kept === undefined || (refused !== undefined && refused === this.#formerToken))
+    if (kept === undefined || (refused !== undefined && !this.#tokens.has(refused)))
       throw clientError("signed_out");
     if (this.#isGood(kept, refused)) return kept.accessToken;
     this.#renewing ??= this.#renew(refused).finally(() => (this.#renewing = undefined));
@@ -121,9 +120,15 @@ export class StoredSession implements Session {
   }
 
   async forget(): Promise<void> {
+    const { storage } = this.#deps;
     const stored = this.#store(async () => {
-      await this.#deps.storage.remove(sessionKey);
-      await this.#deps.storage.remove(describedKey);
+      const [tokens, person] = await Promise.allSettled([
+        storage.remove(sessionKey),
+        storage.remove(describedKey),
+      ]);
+      if (tokens.status === "rejected") throw tokens.reason;
+      this.#inStorage = undefined;
+      if (person.status === "rejected") throw person.reason;
     });
     this.#hold(undefined, undefined);
     await stored;
@@ -202,6 +207,7 @@ export class StoredSession implements Session {
     const isOther = known !== undefined && known.account.id !== kept.account.id;
     const stored = this.#store(async () => {
       await this.#deps.storage.save(sessionKey, JSON.stringify(kept));
+      this.#inStorage = kept;
       if (isOther) await this.#deps.storage.remove(describedKey);
     });
     this.#hold(kept, isOther ? undefined : known);
@@ -209,15 +215,22 @@ export class StoredSession implements Session {
   }
 
   #hold(kept: Kept | undefined, described: Described | undefined): void {
-    this.#changes++;
-    if (this.#kept !== undefined && this.#kept.account.id !== kept?.account.id)
-      this.#formerToken = this.#kept.accessToken;
+    if (kept !== this.#kept) this.#changes++;
+    if (kept !== undefined) this.#note(kept);
     this.#kept = kept;
     this.#described = described;
     const isNewer =
       kept !== undefined && described?.account.id === kept.account.id && described.askedAt >= kept.askedAt;
     const account = isNewer ? described.account : kept?.account;
     if (!isSame(this.#account.get(), account)) this.#account.set(account);
+  }
+
+  #note({ accessToken, account }: Kept): void {
+    if (account.id !== this.#person) this.#tokens.clear();
+    this.#person = account.id;
+    this.#tokens.add(accessToken);
+    const [oldest = ""] = this.#tokens;
+    if (this.#tokens.size > tokensKnownMax) this.#tokens.delete(oldest);
   }
 
   /**
@@ -234,11 +247,18 @@ export class StoredSession implements Session {
 
   /** What the storage has: another tab may have renewed, signed in or signed out. */
   async #reread(): Promise<void> {
-    if (!(await this.#stored)) return;
+    const isOutdated = !(await this.#stored);
     const changes = this.#changes;
-    const { kept, described } = await this.#load();
-    // Somebody has signed in or out here while it was read.
-    if (changes !== this.#changes) return;
+    const found = await this.#load().catch((error: unknown) => {
+      // What could not be stored cannot be read either; it is good as long as the page lasts.
+      if (!isOutdated) throw error;
+    });
+    // Or somebody has signed in or out here while it was read.
+    if (found === undefined || changes !== this.#changes) return;
+    const { kept, described } = found;
+    // What could not be stored is newer than what was there before it; what has come there since is newer still.
+    if (isOutdated && isSame(kept, this.#inStorage)) return;
+    this.#inStorage = kept;
     // The same object stays as long as it says the same: a renewal knows by it that nothing has happened meanwhile.
     const same = isSame(kept, this.#kept);
     if (!same || !isSame(described, this.#described)) this.#hold(same ? this.#kept : kept, described);
@@ -248,10 +268,7 @@ export class StoredSession implements Session {
     const texts = await this.#deps.storage.load(sessionKey).catch((error: unknown) => {
       throw clientError("storage_failed", error);
     });
-    return {
-      kept: parseKept(texts.get(sessionKey)),
-      described: parseDescribed(texts.get(describedKey)),
-    };
+    return parseStored(texts);
   }
 
   /** Reads what is stored unless somebody is signed in here: they may have done that in another tab. */
@@ -259,31 +276,5 @@ export class StoredSession implements Session {
     if (this.#kept !== undefined) return;
     this.#reading ??= this.#reread().finally(() => (this.#reading = undefined));
     await this.#reading;
-  }
-}
-
-function isSame(one: object | undefined, other: object | undefined): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
-}
-
-/** Undefined for what this version did not write. */
-function parseKept(text: string | undefined): Kept | undefined {
-  const { accessToken, refreshToken, askedAt = 0, ...rest } = parseObject<Kept>(text);
-  return typeof accessToken === "string" && typeof refreshToken === "string" && rest.account !== undefined
-    ? ({ accessToken, refreshToken, ...rest, askedAt } as Kept)
-    : undefined;
-}
-
-function parseDescribed(text: string | undefined): Described | undefined {
-  const { account, askedAt } = parseObject<Described>(text);
-  return account !== undefined && typeof askedAt === "number" ? { account, askedAt } : undefined;
-}
-
-function parseObject<T>(text = ""): Partial<T> {
-  try {
-    const value = JSON.parse(text) as unknown;
-    return typeof value === "object" && value !== null ? value : {};
-  } catch {
-    return {};
   }
 }

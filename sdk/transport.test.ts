@@ -75,7 +75,7 @@ test("what is no problem is judged by its status", async () => {
     [502, "unavailable", "later"],
     [503, "overloaded", "later"],
     [413, "body_too_large", "no"],
-    [418, "unexpected_answer", "no"],
+    [418, "unexpected_answer", "later"],
     [599, "unexpected_answer", "later"],
   ];
   for (const [status, code, retry] of cases) {
@@ -86,8 +86,14 @@ test("what is no problem is judged by its status", async () => {
 });
 
 test("a page of somebody else's is no verdict of the server about who is signed in or what there is", async () => {
-  for (const status of [401, 403, 404]) {
-    for (const body of ["<html>Sign in to the hotel's network</html>", "", { message: "no route" }]) {
+  for (const status of [400, 401, 402, 403, 404, 405, 407, 410, 421, 451]) {
+    const gateways = [
+      { message: "no route" },
+      { code: "UNAUTHENTICATED", message: "no" },
+      { code: "x", title: "y" },
+      { code: "x", status },
+    ];
+    for (const body of ["<html>Sign in to the hotel's network</html>", "", ...gateways]) {
       const { transport } = connect({ status, body });
       const error = await errorOf(transport(make));
       assert.deepEqual([error.status, error.code, error.retry], [status, "unexpected_answer", "later"]);
@@ -140,7 +146,7 @@ test("a server that asks for a longer pause than is waited for is not asked agai
   ] as const) {
     const { transport, clock, asked } = connect(
       { status: 503, headers: { "retry-after": String(seconds) } },
-      { status: 400 },
+      problem(400, "invalid_body"),
     );
     const call = errorOf(transport(read));
     await clock.pass(60_000);

@@ -152,20 +152,20 @@ function parse(text: string): unknown {
 }
 
 /**
- * What an answer says that is not one of success. A proxy's own pages have no code: their status has to do, but for what
- * only the server can know, that is who is signed in and what there is (`unexpected_answer`, to be asked again).
+ * What an answer says that is not one of success. A proxy's own pages are not the server's word: they say nothing about
+ * who is signed in and what there is, and the same request may well succeed later (`unexpected_answer`). A few statuses
+ * mean the same from whomever they come.
  */
 function refusal(status: number, body: unknown, retryAfterS: number | undefined): TidingsError {
-  const problem = isProblem(body) ? body : undefined;
+  const problem = isProblem(body, status) ? body : undefined;
   const code = problem?.code ?? codesByStatus[status] ?? "unexpected_answer";
   const rule = (errorRules as Readonly<Record<string, ErrorRule>>)[code];
-  const isPassing = status >= 500 || [408, 429].includes(status);
-  const isOfOthers = problem === undefined && [401, 403, 404].includes(status);
+  const isPassing = problem === undefined || status >= 500 || [408, 429].includes(status);
   const title = problem?.title ?? rule?.title ?? "The server answered with something else";
   return new TidingsError({
     code,
     status,
-    retry: rule?.retry ?? (isPassing || isOfOthers ? "later" : "no"),
+    retry: rule?.retry ?? (isPassing ? "later" : "no"),
     message: problem?.detail === undefined ? title : `${title}: ${problem.detail}`,
     retryAfterS,
     fields: problem?.errors,
@@ -173,12 +173,14 @@ function refusal(status: number, body: unknown, retryAfterS: number | undefined)
   });
 }
 
-function isProblem(body: unknown): body is Problem {
-  return typeof body === "object" && body !== null && "code" in body && typeof body.code === "string";
+/** Others have bodies with a `code`, too; the server's repeat the status, and say in words what it stands for. */
+function isProblem(body: unknown, status: number): body is Problem {
+  if (typeof body !== "object" || body === null) return false;
+  const { code, title, status: own } = body as Partial<Record<keyof Problem, unknown>>;
+  return typeof code === "string" && typeof title === "string" && own === status;
 }
 
 const codesByStatus: Readonly<Record<number, ErrorCode>> = {
-  405: "method_not_allowed",
   408: "request_timeout",
   413: "body_too_large",
   429: "rate_limited",
