@@ -64,13 +64,18 @@ export function accountCalls(deps: {
     login: (login) => signIn("/api/v1/auth/login", login),
     logout: async () => {
       // A storage that cannot be read, or is slow, is no reason to stay signed in here or there.
-      const token = await session.refreshToken().catch(() => undefined);
+      let unread: unknown;
+      const token = await session.refreshToken().catch((error: unknown) => {
+        unread = error;
+        return undefined;
+      });
       const forgotten = session.forget();
       if (token !== undefined) {
         const body = { refresh_token: token };
         await transport({ method: "POST", path: "/api/v1/auth/logout", body, repeatable: true });
       }
       await forgotten;
+      if (unread !== undefined) throw unread;
     },
     me: () => described({ method: "GET", path: "/api/v1/me", repeatable: true }),
     rename: (name) => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { uuidv7 } from "../protocol/ids.ts";
 import { ChatWorld, contents, opened, roomOf } from "./chat-world.fixture.ts";
 import { openChat } from "./chat-store.ts";
 import { storageMs } from "./reporting-storage.ts";
@@ -59,6 +60,34 @@ test("a chat opens without what waits in a storage that cannot be read, and send
     world.client.stop();
     assert.equal(world.clock.timers, 0);
   }
+});
+
+test("messages that are asked for before the list of rooms has come are all shown", async () => {
+  const world = new ChatWorld();
+  world.server.create(1);
+  world.server.join(1, world.me);
+  world.server.join(1, 8);
+  for (let n = 0; n <= messagesUnseenMax; n++) world.server.send(1, 8, `m${n}`, uuidv7());
+  const opening = openChat(world.client);
+  await settle();
+  world.serve(0);
+  await world.arrive(0);
+  const chat = await opening;
+  await world.welcome();
+  while ((await world.handle()) > 0);
+  const loading = chat.loadMessages(1);
+  await settle();
+  const paths = world.questions.map(({ path }) => path.replace(/\?.*/, ""));
+  assert.deepEqual(paths, ["/api/v1/rooms", "/api/v1/rooms/1/messages"]);
+  // The list, then the page.
+  for (let n = 0; n < 2; n++) {
+    world.serve(0);
+    await world.arrive(0);
+  }
+  await loading;
+  assert.equal(roomOf(chat, 1).messages.length, messagesUnseenMax + 1);
+  chat.stop();
+  world.client.stop();
 });
 
 test("a chat that has ended refuses everything that would do something", async () => {

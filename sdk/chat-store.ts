@@ -115,7 +115,7 @@ export class ChatStore {
     );
     this.#client.start();
     // Without what the storage has when it cannot be read, which is told elsewhere: it is read again later.
-    await this.#queue.start().catch(() => undefined);
+    await this.#queue.start().catch(this.#readOutbox);
   }
 
   /**
@@ -152,13 +152,15 @@ export class ChatStore {
   async loadMessages(roomId: number, query: MessagesQuery = {}): Promise<void> {
     this.#requireRunning();
     const isMember = (): boolean => this.#stopped || this.get().rooms[roomId] !== undefined;
-    if (isMember()) this.#shown.visit(roomId);
+    this.#shown.visit(roomId);
     await this.#read(roomId, async () => ({
       kind: "page",
       roomId,
       page: await this.#client.chat.messages(roomId, query),
     }));
-    if (!isMember()) throw clientError("not_member");
+    if (isMember()) return;
+    if (!this.#shown.has(roomId)) this.#shown.left(roomId);
+    throw clientError("not_member");
   }
 
   /** All members of the room, from now on. Of a room with very many they stay unknown. Throws as `openRoom` does. */

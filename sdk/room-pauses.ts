@@ -2,7 +2,14 @@ import { backoffMs, repeatBackoff } from "./backoff.ts";
 import type { Clock } from "./clock.ts";
 import type { TidingsError } from "./errors.ts";
 
-type Pause = { readonly attempt: number; readonly until: number; readonly asked: boolean };
+type Pause = {
+  readonly attempt: number;
+  readonly until: number;
+  /** The server has asked for it. */
+  readonly asked: boolean;
+  /** Answers in a row that were not the server's own. */
+  readonly foreign: number;
+};
 
 /** Rooms to which nothing is sent for a while, since the last attempt failed: longer each time. */
 export class RoomPauses {
@@ -15,20 +22,26 @@ export class RoomPauses {
     this.#deps = deps;
   }
 
-  /** Attempts in a row that have failed. */
-  failures(roomId: number): number {
-    return this.#pauses.get(roomId)?.attempt ?? 0;
+  /** Answers in a row, the last one among them, that were not the server's own. */
+  foreignAnswers(roomId: number): number {
+    return this.#pauses.get(roomId)?.foreign ?? 0;
   }
 
   isPaused(roomId: number): boolean {
     return (this.#pauses.get(roomId)?.until ?? 0) > this.#deps.clock.now();
   }
 
-  failed(roomId: number, { retryAfterS }: TidingsError): void {
+  failed(roomId: number, { code, retryAfterS }: TidingsError): void {
     const { clock, random } = this.#deps;
-    const attempt = this.failures(roomId) + 1;
+    const attempt = (this.#pauses.get(roomId)?.attempt ?? 0) + 1;
+    const foreign = code === "unexpected_answer" ? this.foreignAnswers(roomId) + 1 : 0;
     const pauseMs = (retryAfterS ?? 0) * 1000 + backoffMs(attempt, repeatBackoff, random());
-    this.#pauses.set(roomId, { attempt, until: clock.now() + pauseMs, asked: retryAfterS !== undefined });
+    this.#pauses.set(roomId, {
+      attempt,
+      until: clock.now() + pauseMs,
+      asked: retryAfterS !== undefined,
+      foreign,
+    });
   }
 
   over(roomId: number): void {

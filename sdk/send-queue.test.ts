@@ -248,17 +248,45 @@ test("a failed message that is discarded, or that the server has, while the stor
   }
 });
 
+test("a repetition that is discarded while it is stored leaves the failed message where it was", async () => {
+  const memory = memoryStorage();
+  let working = Promise.resolve();
+  const { queue, deliveries, statuses } = device({
+    ...memory,
+    save: async (key, text) => {
+      await memory.save(key, text);
+      await working;
+    },
+  });
+  await queue.start();
+  const id = await queue.send({ roomId: 1, content: "once" });
+  deliveries[0]?.reject(refusal(400, "invalid_body"));
+  await settle();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  working = promise;
+  const again = queue.resend(id);
+  await settle();
+  assert.equal(await queue.discard(queue.messages.get().at(-1)?.client_msg_id ?? ""), true);
+  resolve();
+  await again;
+  assert.deepEqual(statuses(), ["once failed"]);
+  assert.deepEqual([...(await memory.load("")).keys()], [`outbox/7/${id}`]);
+});
+
 test("a message to which somebody in front of the server objects so often fails, and holds up its room no longer", async () => {
   const { queue, clock, deliveries, statuses } = device();
   await queue.start();
   await queue.send({ roomId: 1, content: "disliked" });
   await queue.send({ roomId: 1, content: "fine" });
-  for (let n = 0; n <= foreignAnswersMax; n++) {
+  const answer = async (code: "network" | "unexpected_answer"): Promise<void> => {
     assert.deepEqual(statuses(), ["disliked in_flight", "fine queued"]);
-    assert.equal(deliveries.length, n + 1);
-    deliveries[n]?.reject(clientError("unexpected_answer"));
+    deliveries.at(-1)?.reject(clientError(code));
     await clock.pass(20_000);
-  }
+  };
+  // A long time without a network, or a page between, is something else.
+  await answer("unexpected_answer");
+  for (let n = 0; n <= foreignAnswersMax; n++) await answer("network");
+  for (let n = 0; n <= foreignAnswersMax; n++) await answer("unexpected_answer");
   assert.deepEqual(statuses(), ["disliked failed", "fine in_flight"]);
   assert.equal(queue.messages.get()[0]?.error?.code, "unexpected_answer");
   // Each has its own attempts.

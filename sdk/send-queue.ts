@@ -129,7 +129,8 @@ export class SendQueue {
       const text = { roomId, content, ...(reply_to === null ? {} : { replyTo: reply_to }) };
       const id = await this.#add(text, clientMsgId);
       this.#sendFresh(id);
-      await this.#remove(clientMsgId);
+      // Unless the new one was discarded while it was stored: then this one is still here.
+      if (this.#find(clientMsgId) === undefined) await this.#remove(clientMsgId);
       return id;
     } finally {
       this.#resending.delete(clientMsgId);
@@ -246,7 +247,7 @@ export class SendQueue {
   async #failed({ client_msg_id: id, room_id: roomId }: QueuedMessage, error: TidingsError): Promise<void> {
     // A firewall that dislikes one message must not hold up the room for ever. It can be sent again by hand.
     const isHopeless =
-      error.code === "unexpected_answer" && this.#pauses.failures(roomId) >= foreignAnswersMax;
+      error.code === "unexpected_answer" && this.#pauses.foreignAnswers(roomId) >= foreignAnswersMax;
     if (isWorthRetrying(error) && !isHopeless) {
       this.#replace(id, queued);
       this.#pauses.failed(roomId, error);

@@ -57,12 +57,12 @@ export class StoredSession implements Session {
   /** The newest access tokens of whoever was signed in last. A call may still be under way with any of them. */
   readonly #tokens = new Set<string>();
   #person: number | undefined;
-  /** What the storage was last known to have. */
-  #inStorage: Kept | undefined;
+  /** What the storage was last known to have; undefined before anybody has looked. */
+  #inStorage: Pick<Stored, "kept"> | undefined;
   #reading: Promise<void> | undefined;
   #renewing: Promise<string> | undefined;
-  /** The last change on its way to the storage; false once it has not arrived there: then the storage is outdated. */
-  #stored: Promise<boolean> = Promise.resolve(true);
+  /** The last change on its way to the storage. */
+  #stored: Promise<unknown> = Promise.resolve();
 
   constructor(deps: SessionDeps) {
     this.#deps = deps;
@@ -127,7 +127,7 @@ export class StoredSession implements Session {
         storage.remove(describedKey),
       ]);
       if (tokens.status === "rejected") throw tokens.reason;
-      this.#inStorage = undefined;
+      this.#inStorage = { kept: undefined };
       if (person.status === "rejected") throw person.reason;
     });
     this.#hold(undefined, undefined);
@@ -206,8 +206,10 @@ export class StoredSession implements Session {
     // Nothing of a former person stays.
     const isOther = known !== undefined && known.account.id !== kept.account.id;
     const stored = this.#store(async () => {
+      // What is there now is older, should this not be stored. Where nobody can look, nobody knows.
+      this.#inStorage ??= await this.#load().catch(() => undefined);
       await this.#deps.storage.save(sessionKey, JSON.stringify(kept));
-      this.#inStorage = kept;
+      this.#inStorage = { kept };
       if (isOther) await this.#deps.storage.remove(describedKey);
     });
     this.#hold(kept, isOther ? undefined : known);
@@ -238,16 +240,15 @@ export class StoredSession implements Session {
    * before anybody hears of the change: who asks then must not read what was stored before it.
    */
   async #store(change: () => Promise<void>): Promise<void> {
-    this.#stored = this.#stored.then(change).then(
-      () => true,
-      () => false,
-    );
+    this.#stored = this.#stored.then(change).catch(() => undefined);
     await this.#stored;
   }
 
   /** What the storage has: another tab may have renewed, signed in or signed out. */
   async #reread(): Promise<void> {
-    const isOutdated = !(await this.#stored);
+    await this.#stored;
+    const before = this.#inStorage;
+    const isOutdated = !isSame(this.#kept, before?.kept);
     const changes = this.#changes;
     const found = await this.#load().catch((error: unknown) => {
       // What could not be stored cannot be read either; it is good as long as the page lasts.
@@ -257,8 +258,8 @@ export class StoredSession implements Session {
     if (found === undefined || changes !== this.#changes) return;
     const { kept, described } = found;
     // What could not be stored is newer than what was there before it; what has come there since is newer still.
-    if (isOutdated && isSame(kept, this.#inStorage)) return;
-    this.#inStorage = kept;
+    this.#inStorage = found;
+    if (isOutdated && (before === undefined || isSame(kept, before.kept))) return;
     // The same object stays as long as it says the same: a renewal knows by it that nothing has happened meanwhile.
     const same = isSame(kept, this.#kept);
     if (!same || !isSame(described, this.#described)) this.#hold(same ? this.#kept : kept, described);
