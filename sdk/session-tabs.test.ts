@@ -279,6 +279,20 @@ test("what could not be stored lasts as long as the page, whatever was stored be
   }
 });
 
+test("a sign-in that could not be stored gives way to who signs in in another tab after it", async () => {
+  const clock = new ManualClock();
+  const server = new AccountServer(clock);
+  const memory = memoryStorage();
+  const { state, storage } = unreliable(memory);
+  const [one, other] = [server.tab("one", storage), server.tab("other", memory)];
+  state.next = "full";
+  await one.accounts.login({ login: "ann", password });
+  await other.accounts.login({ login: "bob", password });
+  clock.sleep(nearlyOverMs);
+  assert.equal(await verdictOf(one.accounts.me()), "signed_out");
+  assert.deepEqual([await one.accounts.me(), await other.accounts.me()], [bob, bob]);
+});
+
 test("who signs out is signed out here and there, also when the storage cannot be read", async () => {
   const clock = new ManualClock();
   const server = new AccountServer(clock);
