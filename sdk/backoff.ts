@@ -1,17 +1,20 @@
-/** How long clients wait between attempts: the longest pause grows from the first to the last bound. */
-export type BackoffRule = { readonly baseMs: number; readonly maxMs: number };
+/** How long clients wait between attempts: the longest pause grows by the factor, from the first to the last bound. */
+export type BackoffRule = { readonly baseMs: number; readonly factor: number; readonly maxMs: number };
 
-/** Attempts to connect. */
-export const connectBackoff: BackoffRule = { baseMs: 500, maxMs: 20_000 };
+/**
+ * Attempts to connect. The factor is that of gRPC's connection back-off: a server that is started again is back within a
+ * second, by which time doubled pauses would let the last clients wait for five.
+ */
+export const connectBackoff: BackoffRule = { baseMs: 500, factor: 1.6, maxMs: 20_000 };
 /** Repetitions of what was refused for now: sends, subscriptions, reads of a state. */
-export const repeatBackoff: BackoffRule = { baseMs: 500, maxMs: 20_000 };
+export const repeatBackoff: BackoffRule = { baseMs: 500, factor: 2, maxMs: 20_000 };
 
-/** Doublings that count: more of them only overflow. */
-const doublingsMax = 30;
+/** Attempts that count: the pauses of later ones are no longer. */
+const attemptsMax = 30;
 
 /** The longest pause before attempt `attempt`; 1 is the first repetition. */
-export function backoffCeilingMs(attempt: number, { baseMs, maxMs }: BackoffRule): number {
-  return Math.min(maxMs, baseMs * 2 ** Math.min(Math.max(attempt, 1) - 1, doublingsMax));
+export function backoffCeilingMs(attempt: number, { baseMs, factor, maxMs }: BackoffRule): number {
+  return Math.min(maxMs, baseMs * factor ** (Math.min(Math.max(attempt, 1), attemptsMax) - 1));
 }
 
 /**

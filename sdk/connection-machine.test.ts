@@ -222,7 +222,7 @@ test("pauses grow from half a second to twenty, with full jitter below", () => {
     assert.equal(step(state, events.socket_closed, { now, random: 0 })[0].timers.retry, now);
     return Math.round(most - now);
   });
-  assert.deepEqual(ceilings, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000, 20_000]);
+  assert.deepEqual(ceilings, [500, 800, 1_280, 2_048, 3_277, 5_243, 8_389, 13_422, 20_000]);
 });
 
 test("every close code is followed as its rule says", () => {

@@ -14,21 +14,19 @@
 
 #define TEXT_MAX 8192
 #define SMALL_BUFFER_BYTES 32768
-/* As the clients do: the first pause by the table of close codes, later ones doubled; drawn anew each time. */
-#define FIRST_PAUSE_MS 500
-#define PAUSE_MS 500
-#define PAUSE_MAX_MS 20000
+/* As the clients do (sdk/backoff.ts): drawn anew each time, below a bound that grows. */
+#define PAUSE_MS 500.0
+#define PAUSE_FACTOR 1.6
+#define PAUSE_MAX_MS 20000.0
 
 static const unsigned char mask[4] = {0x37, 0xfa, 0x21, 0x3d};
 
 static void wait_before_connect(struct socket *socket) {
-  uint64_t ceiling = FIRST_PAUSE_MS;
-  if (socket->attempts > 0) {
-    ceiling = (uint64_t)PAUSE_MS << (socket->attempts < 6 ? socket->attempts : 6);
-    if (ceiling > PAUSE_MAX_MS) ceiling = PAUSE_MAX_MS;
-  }
+  double ceiling = PAUSE_MS;
+  for (int n = 0; n < socket->attempts && ceiling < PAUSE_MAX_MS; n++) ceiling *= PAUSE_FACTOR;
+  if (ceiling > PAUSE_MAX_MS) ceiling = PAUSE_MAX_MS;
   socket->attempts++;
-  socket->due_ns = now_ns() + (uint64_t)((double)ceiling * 1e6 * drand48());
+  socket->due_ns = now_ns() + (uint64_t)(ceiling * 1e6 * drand48());
   socket->state = WAITING;
 }
 

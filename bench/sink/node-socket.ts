@@ -1,4 +1,5 @@
 import { type Socket, connect } from "node:net";
+import { backoffMs, connectBackoff } from "../../sdk/backoff.ts";
 import type { Numbers } from "./node-check.ts";
 import { FrameReader, clientFrame } from "./node-frames.ts";
 import type { SinkSocket } from "./sink.ts";
@@ -16,11 +17,6 @@ export type SocketEvents = {
 };
 
 const headEnd = Buffer.from("\r\n\r\n");
-/** As the clients do: the first pause by the table of close codes, later ones doubled; drawn anew each time. */
-const firstPauseMs = 500;
-const pauseMs = 500;
-const pauseMaxMs = 20_000;
-
 /** One WebSocket of the sink: connects, comes back when it is cut off, and hands on what it is told. */
 export class NodeSocket {
   readonly index: number;
@@ -120,10 +116,7 @@ export class NodeSocket {
     this.readyNs = this.caughtNs = 0n;
     this.#become(this.#events.reconnect ? "waiting" : "dead");
     if (!this.#events.reconnect) return;
-    const later = Math.min(pauseMaxMs, pauseMs * 2 ** this.#attempts);
-    const ceiling = this.#attempts === 0 ? firstPauseMs : later;
-    this.#attempts++;
-    setTimeout(() => this.connect(), ceiling * Math.random());
+    setTimeout(() => this.connect(), backoffMs(++this.#attempts, connectBackoff, Math.random()));
   }
 
   #request(): string {
