@@ -1,5 +1,5 @@
 import type { Deps } from "../../deps.ts";
-import { Batcher } from "./batcher.ts";
+import { Batcher } from "../../lib/batcher.ts";
 import { entryIdOf } from "./messages.ts";
 
 /** A deleted message, and how many entries hold what it said. */

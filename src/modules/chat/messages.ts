@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { Message } from "../../../protocol/chat.ts";
-import { derivedId } from "../../lib/derived-id.ts";
+import { derivedId } from "../../eventlog/derived-id.ts";
 import type { Queryable, Tx } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
 

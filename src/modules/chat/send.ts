@@ -7,7 +7,7 @@ import { partitionOf } from "../../eventlog/murmur2.ts";
 import { backoffMs, pause } from "../../lib/backoff.ts";
 import { isPassingDbError } from "../../lib/db.ts";
 import { AppError, errorCodeOf } from "../../lib/errors.ts";
-import { Batcher } from "./batcher.ts";
+import { Batcher } from "../../lib/batcher.ts";
 import type { Send, Sent } from "./decide-sends.ts";
 import { fingerprintOf } from "./messages.ts";
 import { saveSends } from "./save-sends.ts";

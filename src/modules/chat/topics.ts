@@ -3,7 +3,7 @@ import { requireThemselves } from "../../access/actor.ts";
 import { type Pair, membersAmong, pairKey } from "../../access/membership.ts";
 import type { Deps, TopicKind } from "../../deps.ts";
 import type { Db } from "../../lib/db.ts";
-import { Batcher } from "./batcher.ts";
+import { Batcher } from "../../lib/batcher.ts";
 import { noSuchRoom, standing } from "./rights.ts";
 import { type RoomAndMine, findRooms } from "./rooms.ts";
 

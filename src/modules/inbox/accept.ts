@@ -3,7 +3,7 @@ import { type WebhookBody, messageReceived } from "../../../protocol/inbox.ts";
 import { topics } from "../../../protocol/topics.ts";
 import type { Deps } from "../../deps.ts";
 import type { JsonText } from "../../eventlog/eventlog.ts";
-import { derivedId } from "../../lib/derived-id.ts";
+import { derivedId } from "../../eventlog/derived-id.ts";
 import { AppError, errorCodeOf } from "../../lib/errors.ts";
 import { Lru } from "../../lib/lru.ts";
 import { createBuckets, createRateHeaders } from "../../lib/token-bucket.ts";

@@ -4,7 +4,7 @@ import { messageReceived } from "../../../protocol/inbox.ts";
 import { eventually, openTestDatabase } from "../../../test/harness.ts";
 import { type Entry, jsonText } from "../../eventlog/eventlog.ts";
 import type { Db } from "../../lib/db.ts";
-import { derivedId } from "../../lib/derived-id.ts";
+import { derivedId } from "../../eventlog/derived-id.ts";
 import { createMetrics } from "../../observe/metrics.ts";
 import { dropOldMonths } from "./months.ts";
 import { createProjection } from "./projection.ts";

@@ -1,6 +1,6 @@
-import { pause } from "../../lib/backoff.ts";
-import { isPassingDbError } from "../../lib/db.ts";
-import { AppError } from "../../lib/errors.ts";
+import { pause } from "./backoff.ts";
+import { isPassingDbError } from "./db.ts";
+import { AppError } from "./errors.ts";
 
 export type BatcherOptions<Item, Answer> = {
   /** Batches that may be under way at once. Items of one lane are worked on one batch after the other, in order. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { AppError } from "../../lib/errors.ts";
+import { AppError } from "./errors.ts";
 import { Batcher, type BatcherOptions } from "./batcher.ts";
 
 /** A batcher whose batches wait until the test answers them. */
