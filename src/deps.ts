@@ -163,12 +163,23 @@ export type TopicKind = {
 
 /** A seed's own way to speak over the socket, for connections that asked for no subprotocol. */
 export type PlainForm = {
+  readonly name: string;
+  /**
+   * Whether a connection asks for this form by the parameters of its URL. The form without this is for those that ask for
+   * no other one; there is one at most.
+   */
+  readonly isAskedFor?: (parameters: URLSearchParams) => boolean;
   /** What clients send, and what they hear. For the description; judging what is sent is up to the form. */
   readonly frames: { readonly sent: TSchema; readonly heard: TSchema };
-  /** What such a connection hears from its first moment. */
-  topics(actor: Actor): Promise<readonly string[]>;
-  /** The text that stands for an entry of this type and data; undefined when it has none. */
-  render(topic: string, type: string, data: unknown): string | undefined;
+  /**
+   * The topics that such a connection hears from its first moment. Rejects with `AppError` `forbidden` for an actor that
+   * has none, or that is not whom the parameters name.
+   */
+  topics(actor: Actor, parameters: URLSearchParams): Promise<readonly string[]>;
+  /** What it is told before anything new, in order and in parts: texts of one message each. */
+  backlog?(actor: Actor): AsyncIterable<readonly string[]>;
+  /** The texts that stand for an entry of this type and data, one message each. */
+  render(topic: string, type: string, data: unknown): readonly string[];
   /** Whether a frame is of this form. */
   accepts(frame: Readonly<Record<string, unknown>>): boolean;
   /** Does what the frame asks; resolves with what is sent back, if anything. */

@@ -262,7 +262,8 @@ export class CatchUp {
   #tellLimited({ channel, reader, at }: Subscription): void {
     const position = this.#deps.hub.position(channel.partition, at);
     const bytes = channel.encoding.frame(frameOf({ type: "limited", topic: channel.topic, position }));
-    if (bytes !== undefined) reader.write(bytes);
+    if (bytes === undefined) reader.lost();
+    else reader.write(bytes);
   }
 
   #release(reader: Reader, bytes: number): void {

@@ -2,6 +2,7 @@ import { type CloseReason, closeRules } from "../../protocol/close-codes.ts";
 import { uuidv7 } from "../../protocol/ids.ts";
 import type { Actor } from "../access/actor.ts";
 import type { HeaderPlace } from "../access/development.ts";
+import type { PlainForm } from "../deps.ts";
 import type { Subscription } from "./channel.ts";
 import { frameOf } from "./frames.ts";
 import type { Link } from "./link.ts";
@@ -17,6 +18,9 @@ export const keptSignalsMax = 256;
  * still on its way.
  */
 export type Phase = "waiting" | "open" | "closed";
+
+/** A seed's form, and the parameters that it was asked for with. */
+export type PlainWish = { readonly form: PlainForm; readonly parameters: URLSearchParams };
 
 /**
  * One client: whose it is, what it reads, and what goes out to it, over a WebSocket or an event stream. Frames that come
@@ -53,11 +57,16 @@ export class Connection implements Reader {
   }
 
   toldExpiry = false;
+  /** What a connection that speaks a seed's form asked for in its URL, until it is known whose it is. */
+  plain: PlainWish | undefined;
   /** Since when it takes nothing; undefined while it keeps up. */
   fullSinceMs: number | undefined;
   #heard = true;
   readonly #link: Link;
   readonly #onRoom: (connection: Connection) => void;
+  readonly #onLost: ((connection: Connection) => void) | undefined;
+  /** Who waits until there is room again. */
+  #waiting: (() => void) | undefined;
   #kept: Map<string, Buffer> | undefined;
 
   constructor(options: {
@@ -69,6 +78,8 @@ export class Connection implements Reader {
     readonly frameTokens: number;
     /** Called when a client that took nothing has taken everything. */
     readonly onRoom: (connection: Connection) => void;
+    /** Called when it has missed entries without being told. */
+    readonly onLost?: (connection: Connection) => void;
   }) {
     this.#link = options.link;
     this.address = options.address;
@@ -77,6 +88,7 @@ export class Connection implements Reader {
     this.encoding = options.encoding;
     this.frameTokens = options.frameTokens;
     this.#onRoom = options.onRoom;
+    this.#onLost = options.onLost;
   }
 
   get userId(): number | undefined {
@@ -112,8 +124,25 @@ export class Connection implements Reader {
       const kept = this.#kept;
       this.#kept = undefined;
       if (kept !== undefined) for (const bytes of kept.values()) this.write(bytes);
+      this.#letIn();
       this.#onRoom(this);
     });
+  }
+
+  /** Resolves when the client can be sent more, or when it is over. One at a time waits. */
+  room(): Promise<void> {
+    if (!this.full || this.phase === "closed") return Promise.resolve();
+    this.lag();
+    return new Promise((resolve) => (this.#waiting = resolve));
+  }
+
+  #letIn(): void {
+    this.#waiting?.();
+    this.#waiting = undefined;
+  }
+
+  lost(): void {
+    this.#onLost?.(this);
   }
 
   signal(key: string, bytes: Buffer): void {
@@ -140,6 +169,7 @@ export class Connection implements Reader {
   /** Closes with a code of RFC 6455. */
   closeWith(code: number, meaning: string): void {
     this.phase = "closed";
+    this.#letIn();
     // The client's side of the close is to be heard, whatever it has not taken yet.
     if (this.fullSinceMs !== undefined) this.#link.setReading(true);
     this.#link.close(code, meaning);

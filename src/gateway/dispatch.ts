@@ -57,6 +57,9 @@ export class Dispatch {
     );
   }
 
+  readonly #isPlain = (frame: Readonly<Record<string, unknown>>): boolean =>
+    this.#deps.plain.some((form) => form.accepts(frame));
+
   limits(): SocketLimits {
     const { perSecond, burst } = this.#deps.frameRate;
     return {
@@ -74,7 +77,7 @@ export class Dispatch {
     if (connection.full) connection.lag();
     const verdict = this.#spend(connection);
     if (verdict === "hopeless") return this.#deps.end(connection, "rate_limited");
-    const incoming = readFrame(text);
+    const incoming = readFrame(text, this.#isPlain);
     if (incoming.kind === "bad") {
       if (++connection.badFrames > badFramesMax) return this.#deps.end(connection, "protocol_error");
       return this.#refuse(connection, incoming.id, incoming.error);

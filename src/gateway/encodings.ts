@@ -16,26 +16,23 @@ export const nativeFrames: Encoding = {
 };
 
 /**
- * The forms of the seeds: an entry that has none is not told, and nothing else is. Nor is one whose form cannot be made:
+ * A form of the seeds: an entry that has none is not told, and nothing else is. Nor is one whose form cannot be made:
  * `onFault` hears of it.
  */
-export function plainForms(forms: readonly PlainForm[], onFault: (error: unknown) => void): Encoding {
-  const textOf = (pushed: Pushed): string | undefined => {
+export function plainEncoding(form: PlainForm, onFault: (error: unknown) => void): Encoding {
+  const textsOf = (pushed: Pushed): readonly string[] => {
     try {
       const { entry } = JSON.parse(frameText(pushed.frame).toString()) as EntryFrame;
-      for (const form of forms) {
-        const text = form.render(pushed.topic, entry.type, entry.data);
-        if (text !== undefined) return text;
-      }
+      return form.render(pushed.topic, entry.type, entry.data);
     } catch (error) {
       onFault(error);
+      return [];
     }
-    return undefined;
   };
   return {
-    name: "plain",
+    name: `plain ${form.name}`,
     entries: (list) => {
-      const texts = list.map(textOf).filter((text) => text !== undefined);
+      const texts = list.flatMap(textsOf);
       return texts.length === 0 ? undefined : Buffer.concat(texts.map(textFrame));
     },
     frame: () => undefined,

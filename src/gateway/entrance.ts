@@ -26,12 +26,14 @@ export class Entrance {
   readonly #gateway: Gateway;
   readonly #server: WebSocketServer;
   readonly #onRoom: (connection: Connection) => void;
+  readonly #onLost: (connection: Connection) => void;
   /** Connections without credentials, and the timers that end them. */
   readonly #waiting = new Map<Connection, NodeJS.Timeout>();
 
   constructor(gateway: Gateway) {
     this.#gateway = gateway;
     this.#onRoom = (connection) => gateway.catchUpAll(connection);
+    this.#onLost = (connection) => gateway.end(connection, "slow_reader");
     const options: ServerOptions & { readonly closeTimeout: number } = {
       noServer: true,
       clientTracking: false,
@@ -120,8 +122,7 @@ export class Entrance {
     const { access, config } = this.#gateway.deps;
     try {
       // Browsers can only put it into the URL.
-      const { searchParams } = new URL(request.url ?? "", "http://localhost");
-      const credential = credentialOf(request.headers, searchParams.getAll("token"));
+      const credential = credentialOf(request.headers, parametersOf(request).getAll("token"));
       if (credential === undefined) return undefined;
       const actor = await signIn(access, credential, { host: config.host, address, ...place });
       return { actor, credential };
@@ -130,18 +131,22 @@ export class Entrance {
     }
   }
 
-  #begin(ws: WebSocket, { socket, address, place }: Handshake): Connection {
+  #begin(ws: WebSocket, { request, socket, address, place }: Handshake): Connection {
     const gateway = this.#gateway;
     const native = ws.protocol === subprotocol;
+    const parameters = parametersOf(request);
+    const plain = native ? undefined : gateway.plainOf(parameters);
     const connection = new Connection({
       link: new WebSocketLink(ws, socket),
       address,
       place,
       native,
-      encoding: native ? nativeFrames : gateway.plain,
+      encoding: plain?.encoding ?? nativeFrames,
       frameTokens: gateway.deps.config.rateFrames.burst,
       onRoom: this.#onRoom,
+      onLost: this.#onLost,
     });
+    if (plain !== undefined) connection.plain = { form: plain.form, parameters };
     this.#listen(ws, connection);
     return connection;
   }
@@ -201,8 +206,10 @@ export class Entrance {
       if (connection.native) return this.#greet(connection, actor);
       await gateway.openPlain(connection, actor);
     } catch (error) {
-      gateway.deps.log.error({ err: error }, "a connection could not be opened");
-      gateway.end(connection, asRefusal(error).code === "unavailable" ? "unavailable" : "internal");
+      const refusal = asRefusal(error);
+      if (refusal.code === "internal")
+        gateway.deps.log.error({ err: error }, "a connection could not be opened");
+      this.#turnAway(connection, refusal);
     }
   }
 
@@ -238,6 +245,11 @@ type Found =
   | { readonly actor: Actor; readonly credential: string }
   | { readonly refusal: AppError }
   | undefined;
+
+function parametersOf({ url = "" }: Handshake["request"]): URLSearchParams {
+  const query = url.indexOf("?");
+  return new URLSearchParams(query === -1 ? "" : url.slice(query));
+}
 
 /** Whether there may be something that the actor might do before and may not any more. */
 function mayLess(now: Actor, before: Actor): boolean {

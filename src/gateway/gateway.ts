@@ -2,7 +2,7 @@ import { type SessionEndedData, sessionEnded } from "../../protocol/accounts.ts"
 import type { CloseReason } from "../../protocol/close-codes.ts";
 import { uuidv7 } from "../../protocol/ids.ts";
 import { type Actor, actorName } from "../access/actor.ts";
-import type { Deps, Module } from "../deps.ts";
+import type { Deps, Module, PlainForm } from "../deps.ts";
 import { type Entry, parseData, redactedData } from "../eventlog/eventlog.ts";
 import type { Signal } from "./signals.ts";
 import { pause } from "../lib/backoff.ts";
@@ -10,7 +10,8 @@ import { Admission, type AdmissionRules } from "./admission.ts";
 import { CatchUp, missedEntriesMax, pastBytesMax } from "./catch-up.ts";
 import type { Connection } from "./connection.ts";
 import { Dispatch } from "./dispatch.ts";
-import { plainForms } from "./encodings.ts";
+import { plainEncoding } from "./encodings.ts";
+import { textFrame } from "./frame-bytes.ts";
 import { frameOf } from "./frames.ts";
 import { Entrance } from "./entrance.ts";
 import { Hub, kindOf } from "./hub.ts";
@@ -44,7 +45,6 @@ export class Gateway {
   readonly deps: GatewayDeps;
   readonly admission: Admission;
   readonly dispatch: Dispatch;
-  readonly plain: Encoding;
   readonly hub: Hub;
   readonly keeper: Keeper;
   readonly entrance: Entrance;
@@ -54,7 +54,7 @@ export class Gateway {
   readonly catchUp: CatchUp;
   draining = false;
   #left: Promise<void> | undefined;
-  readonly #forms: NonNullable<Module["plain"]>[];
+  readonly #forms: ReadonlyMap<PlainForm, Encoding>;
   readonly #tail: Tail;
   readonly #board: SignalBoard;
   readonly #unsubscribe: () => void;
@@ -65,10 +65,10 @@ export class Gateway {
     const { access, clock, config, eventlog, log, metrics } = deps;
     this.deps = deps;
     const kinds = mergeKinds([{ topics: [presenceTopics] }, ...modules]);
-    this.#forms = modules.flatMap(({ plain }) => (plain === undefined ? [] : [plain]));
-    this.plain = plainForms(this.#forms, (error) =>
-      log.error({ err: error }, "an entry could not be told in its plain form"),
-    );
+    const onUntold = (error: unknown): void =>
+      log.error({ err: error }, "an entry could not be told in its plain form");
+    const forms = modules.flatMap(({ plain }) => (plain === undefined ? [] : [plain]));
+    this.#forms = new Map(forms.map((form) => [form, plainEncoding(form, onUntold)]));
     const generation = (): number => this.#tail.generation;
     this.hub = new Hub({
       generation,
@@ -107,7 +107,7 @@ export class Gateway {
       ...deps,
       subscribing: this.subscribing,
       methods: modules.flatMap(({ methods = [] }) => methods),
-      plain: this.#forms,
+      plain: forms,
       signalOf: (topic) => this.#signalOf(topic),
       frameRate: config.rateFrames,
       authenticate: (connection, token, id) => this.entrance.authenticate(connection, token, id),
@@ -227,13 +227,35 @@ export class Gateway {
     }
   }
 
-  /** Subscribes a connection that speaks the seeds' forms to what it hears from its first moment. */
+  /** The seed's form that a connection's URL asks for, and how it is encoded. */
+  plainOf(parameters: URLSearchParams): { readonly form: PlainForm; readonly encoding: Encoding } {
+    const all = [...this.#forms];
+    const found =
+      all.find(([{ isAskedFor }]) => isAskedFor?.(parameters) === true) ??
+      all.find(([{ isAskedFor }]) => isAskedFor === undefined);
+    if (found === undefined) throw new Error("no module has a form for everybody");
+    const [form, encoding] = found;
+    return { form, encoding };
+  }
+
+  /** Tells a connection that speaks a seed's form what it is to hear first, and subscribes it to what is new. */
   async openPlain(connection: Connection, actor: Actor): Promise<void> {
-    const topics = await Promise.all(this.#forms.map((form) => form.topics(actor)));
+    const { plain } = connection;
+    if (plain === undefined) throw new Error("a plain connection has no form");
+    connection.plain = undefined;
+    const { form, parameters } = plain;
+    const topics = await form.topics(actor, parameters);
     // Whoever has gone meanwhile must not join: nobody would take them out again.
     if (connection.phase !== "open") return;
-    const wanted = new Map(topics.flat().map((topic): [string, undefined] => [topic, undefined]));
-    await subscribe(this.subscribing, connection, { actor, wanted }, () => undefined);
+    const wanted = new Map(topics.map((topic): [string, undefined] => [topic, undefined]));
+    const first = async (): Promise<void> => {
+      for await (const texts of form.backlog?.(actor) ?? []) {
+        connection.write(Buffer.concat(texts.map(textFrame)));
+        await connection.room();
+        if (connection.phase !== "open") return;
+      }
+    };
+    await subscribe(this.subscribing, connection, { actor, wanted, first }, () => undefined);
   }
 
   /** What is true of a topic at this moment, for those who begin to read it. */

@@ -5,7 +5,7 @@ import { type Check, createCheck } from "../schema/check.ts";
 /** A frame as far as it could be understood: its id serves the answer even where the rest is wrong. */
 export type Incoming =
   | { readonly kind: "frame"; readonly frame: ClientFrame }
-  /** An object without a `type`: one of the seeds' forms, perhaps. */
+  /** An object without a `type`, or with one of a seed's: one of their forms, perhaps. */
   | { readonly kind: "plain"; readonly frame: Readonly<Record<string, unknown>> }
   | { readonly kind: "bad"; readonly id: number | undefined; readonly error: AppError };
 
@@ -13,8 +13,11 @@ const checks: ReadonlyMap<string, Check> = new Map(
   Object.entries(clientFrames).map(([type, schema]): [string, Check] => [type, createCheck(schema)]),
 );
 
-/** Reads the text of a message. Never throws. */
-export function readFrame(text: string): Incoming {
+/** Reads the text of a message; `isPlain` knows the seeds' forms. Never throws. */
+export function readFrame(
+  text: string,
+  isPlain: (frame: Readonly<Record<string, unknown>>) => boolean = () => false,
+): Incoming {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -29,6 +32,7 @@ export function readFrame(text: string): Incoming {
   if (type === undefined) return { kind: "plain", frame: object };
   const id = idOf(object);
   const check = typeof type === "string" ? checks.get(type) : undefined;
+  if (check === undefined && isPlain(object)) return { kind: "plain", frame: object };
   if (check === undefined) return bad(id, `type must be one of ${[...checks.keys()].join(", ")}`);
   const fields = check(object);
   if (fields === undefined) return { kind: "frame", frame: object as unknown as ClientFrame };

@@ -37,9 +37,10 @@ async function open(t: TestContext) {
     ],
     plain: [
       {
+        name: "form",
         frames: { sent: Type.Unknown(), heard: Type.Unknown() },
         topics: () => Promise.resolve([]),
-        render: () => undefined,
+        render: () => [],
         accepts: () => true,
         handle: () => Promise.resolve({ said: ++said }),
       },

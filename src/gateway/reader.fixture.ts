@@ -56,6 +56,12 @@ export class TestReader implements Reader {
     else this.unsent.push(bytes);
   }
 
+  /** How often it was told that it has missed something that its encoding has no words for. */
+  losses = 0;
+  lost(): void {
+    this.losses++;
+  }
+
   together(work: () => void): void {
     work();
   }

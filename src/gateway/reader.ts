@@ -2,7 +2,8 @@ import type { Pushed } from "./ring.ts";
 
 /** How a reader wants entries and signals. The readers of one topic and encoding share the bytes they are sent. */
 export type Encoding = {
-  readonly name: "frames" | "plain";
+  /** Equal for encodings that give equal bytes. */
+  readonly name: string;
   /** The bytes of entries, in order; undefined when none of them has a form in this encoding. */
   entries(list: readonly Pushed[]): Buffer | undefined;
   /** The bytes of any other server frame, made from the frame; undefined when readers of this kind are not told. */
@@ -29,6 +30,8 @@ export type Reader = {
    * always what it had not been sent up to there.
    */
   revoked(topic: string, position: string): void;
+  /** It has missed entries, and its encoding has no words for that: whoever comes back is told what counts now. */
+  lost(): void;
   /** A subscription has fallen behind because of `full`: catch up when there is room again. */
   lag(): void;
 };

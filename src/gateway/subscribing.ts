@@ -30,7 +30,12 @@ export type Subscribed = {
 };
 
 /** Topics, each with the position that the reader has of it, if any, and who asks for them. */
-export type Wish = { readonly actor: Actor; readonly wanted: ReadonlyMap<string, string | undefined> };
+export type Wish = {
+  readonly actor: Actor;
+  readonly wanted: ReadonlyMap<string, string | undefined>;
+  /** Tells the reader something before all that is new since it joined. */
+  readonly first?: () => Promise<void>;
+};
 
 type Joined = {
   readonly topic: string;
@@ -48,7 +53,7 @@ type Joined = {
 export async function subscribe(
   deps: SubscribingDeps,
   reader: Subscriber,
-  { actor, wanted }: Wish,
+  { actor, wanted, first }: Wish,
   answer: (subscribed: Subscribed) => void,
 ): Promise<void> {
   const refused: Record<string, FrameError> = {};
@@ -71,6 +76,7 @@ export async function subscribe(
   for (const { topic, subscription } of joined) {
     if (subscription.index === -1) refused[topic] ??= frameError(takenAway());
   }
+  await first?.();
   const kept = joined.filter(({ subscription }) => subscription.index !== -1);
   const known = kept.filter(({ lost }) => !lost).map(({ subscription }) => subscription);
   const backlogs = await deps.catchUp.prepare(reader, known);

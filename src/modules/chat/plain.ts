@@ -33,13 +33,14 @@ export async function sendSeed(
 export function createPlain(send: SendMessage): PlainForm {
   const check = createCheck(SeedNewMessage);
   return {
+    name: "messages",
     frames: { sent: SeedNewMessage, heard: SeedMessage },
     topics: () => Promise.resolve([generalTopic]),
     render: (topic, type, data) => {
-      if (topic !== generalTopic || type !== "message.created") return undefined;
+      if (topic !== generalTopic || type !== "message.created") return [];
       // Of a message that was deleted meanwhile, nothing is left to show.
       const { message } = data as Partial<MessageEntryData>;
-      return message === undefined ? undefined : JSON.stringify(toSeedMessage(message));
+      return message === undefined ? [] : [JSON.stringify(toSeedMessage(message))];
     },
     accepts: (frame) => Object.hasOwn(frame, "content") && !Object.hasOwn(frame, "type"),
     // Nothing is sent back: the sender hears the message as everybody does.

@@ -163,18 +163,18 @@ test("over the socket one sends, marks and types; a program does none of it", as
 
 test("the plain form says and hears general: the seed's frames, in both directions", async () => {
   const person = await someone();
-  assert.deepEqual(await plain.topics(person), [topics.room(generalRoomId)]);
+  assert.deepEqual(await plain.topics(person, new URLSearchParams()), [topics.room(generalRoomId)]);
   const frame = { user_id: person.id, username: person.username, content: "Hello World!" };
   assert.ok(plain.accepts(frame));
   assert.equal(await say(person, frame), undefined);
   const entry = (await chat.entries(topics.room(generalRoomId))).at(-1);
   assert.ok(entry !== undefined);
   const { message } = parseData<{ message: Message }>(entry);
-  const text = plain.render(entry.topic, entry.type, parseData(entry));
-  assert.deepEqual(JSON.parse(text ?? ""), { id: message.seq, ...frame, created_at: message.created_at });
-  assert.equal(plain.render(topics.room(2), entry.type, parseData(entry)), undefined);
-  assert.equal(plain.render(entry.topic, entry.type, JSON.parse(redactedData)), undefined);
-  assert.equal(plain.render(entry.topic, "message.edited", parseData(entry)), undefined);
+  const [text = ""] = plain.render(entry.topic, entry.type, parseData(entry));
+  assert.deepEqual(JSON.parse(text), { id: message.seq, ...frame, created_at: message.created_at });
+  assert.deepEqual(plain.render(topics.room(2), entry.type, parseData(entry)), []);
+  assert.deepEqual(plain.render(entry.topic, entry.type, JSON.parse(redactedData)), []);
+  assert.deepEqual(plain.render(entry.topic, "message.edited", parseData(entry)), []);
   assert.ok(!plain.accepts({ type: "ping" }));
   assert.ok(!plain.accepts({ type: "request", content: "x" }));
 });
