@@ -324,6 +324,55 @@ table migration (
   constraint migration_pkey PRIMARY KEY (number)
 );
 
+table notification (
+  id uuid not null,
+  user_id bigint not null,
+  stream_ms bigint not null,
+  stream_n integer not null,
+  state text not null default 'unread'::text,
+  message text not null,
+  source text not null,
+  category text not null,
+  critical boolean not null,
+  link text,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  constraint notification_message_length CHECK (((char_length(message) >= 1) AND (char_length(message) <= 4096))),
+  constraint notification_pkey PRIMARY KEY (id),
+  constraint notification_place UNIQUE (user_id, stream_ms, stream_n),
+  constraint notification_source_check CHECK (((char_length(source) >= 1) AND (char_length(source) <= 64))),
+  constraint notification_state_check CHECK ((state = ANY (ARRAY['unread'::text, 'seen'::text, 'read'::text, 'archived'::text]))),
+  constraint notification_user_id_fkey FOREIGN KEY (user_id) REFERENCES notification_person(user_id)
+) with (fillfactor=85);
+CREATE INDEX notification_expiry ON public.notification USING btree (expires_at);
+CREATE INDEX notification_unread ON public.notification USING btree (user_id, stream_ms, stream_n) WHERE (state = ANY (ARRAY['unread'::text, 'seen'::text]));
+
+table notification_person (
+  user_id bigint not null,
+  version bigint not null default 0,
+  unread integer not null default 0,
+  stored integer not null default 0,
+  stream_ms bigint not null default 0,
+  stream_n integer not null default 0,
+  constraint notification_person_pkey PRIMARY KEY (user_id),
+  constraint notification_person_stored CHECK ((stored >= unread)),
+  constraint notification_person_unread_check CHECK ((unread >= 0)),
+  constraint notification_person_user_id_fkey FOREIGN KEY (user_id) REFERENCES account_user(id),
+  constraint notification_person_version_check CHECK ((version >= 0))
+) with (fillfactor=50);
+
+table notification_request (
+  actor text not null,
+  key text not null,
+  fingerprint bytea not null,
+  answer text not null,
+  created_at timestamp with time zone not null,
+  constraint notification_request_fingerprint_check CHECK ((octet_length(fingerprint) = 32)),
+  constraint notification_request_key_check CHECK (((char_length(key) >= 1) AND (char_length(key) <= 255))),
+  constraint notification_request_pkey PRIMARY KEY (actor, key)
+);
+CREATE INDEX notification_request_age ON public.notification_request USING btree (created_at);
+
 table room_member (
   room_id bigint not null,
   user_id bigint not null,

@@ -27,6 +27,7 @@ export const errorRules = {
   method_not_allowed: { status: 405, title: "The method is not allowed here", retry: "no" },
   request_timeout: { status: 408, title: "The request took too long to arrive", retry: "later" },
   conflict: { status: 409, title: "The request contradicts what is stored", retry: "no" },
+  request_in_flight: { status: 409, title: "The same request is being worked on", retry: "later" },
   body_too_large: { status: 413, title: "The body is too large", retry: "no" },
   unsupported_media_type: { status: 415, title: "The content type is not supported", retry: "no" },
   idempotency_mismatch: {

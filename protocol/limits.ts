@@ -51,6 +51,19 @@ export const limits = {
   topicsPerFrame: 500,
   /** Topics of one event stream: every event's id names a position for each. */
   topicsPerStream: 20,
+  /** People whom one request may notify. */
+  notifyTargets: 10_000,
+  /** Text of all notifications that one request makes, in bytes of UTF-8. */
+  notifyBytes: 16_777_216,
+  /** Longest time until a notification ends, and how long it is unless told, in seconds. */
+  notificationTtlS: 7_776_000,
+  notificationTtlDefaultS: 900,
+  /** Notifications that are kept for one person. */
+  notificationsPerPerson: 10_000,
+  /** Longest link of a notification, in UTF-16 units. */
+  linkLength: 2_000,
+  /** Longest `Idempotency-Key`, in characters. */
+  idempotencyKeyLength: 255,
   /** Frames of one connection that may wait for their answer. */
   requestsInFlight: 64,
 } as const;

@@ -6,6 +6,7 @@ export const scopes = {
   "deadletters:manage": "list, show, retry and drop dead letters",
   "users:manage": "create, list and disable people",
   "chat:manage": "create rooms, change their members, read them and delete messages",
+  "notify:write": "tell people things",
   "stats:read": "read statistics",
   admin: "everything",
 } as const;

@@ -6,6 +6,7 @@ import { type FoundationOptions, openFoundation, ownDataDir } from "./foundation
 import { StartupError } from "./lib/errors.ts";
 import { createModules } from "./modules.ts";
 import type { People } from "./modules/accounts/people.ts";
+import type { NotifyPeople } from "./modules/notifications/notify.ts";
 import { type Sources, sourceView } from "./modules/inbox/sources.ts";
 import { pageOfDeadLetters, retryGroup } from "./modules/operations/dead-letter-pages.ts";
 
@@ -16,6 +17,9 @@ export type Backstage = AsyncDisposable & {
   readonly migrated: readonly string[];
   readonly sources: Sources;
   readonly people: People;
+  readonly notify: NotifyPeople;
+  /** Tokens of a person, for what the command line does as them; disposing of it signs them out. Throws `not_found`. */
+  signInAs(userId: number): Promise<AsyncDisposable & { token(): Promise<string> }>;
   /** A source as HTTP answers it. */
   readonly sourceView: typeof sourceView;
   readonly deadLetters: {
@@ -52,6 +56,8 @@ export async function openBackstage(config: Config, options: BackstageOptions): 
     migrated: foundation.migrated.map(({ name }) => name),
     sources: modules.sources,
     people: modules.people,
+    notify: modules.notify,
+    signInAs: (userId) => signInAs(deps, userId),
     sourceView,
     deadLetters: {
       list: (query) => pageOfDeadLetters(db, query),
@@ -69,6 +75,22 @@ export async function openBackstage(config: Config, options: BackstageOptions): 
       replay: (group, { from }) => replayGroup(deps, consumers, { group, from }),
     },
     [Symbol.asyncDispose]: () => foundation[Symbol.asyncDispose](),
+  };
+}
+
+/** Tokens that are good for some minutes: one is renewed before each use. */
+async function signInAs(
+  { access, db }: Pick<Deps, "access" | "db">,
+  userId: number,
+): Promise<AsyncDisposable & { token(): Promise<string> }> {
+  let { refreshToken } = await db.transaction((tx) => access.sessions.start(tx, userId));
+  return {
+    token: async () => {
+      const renewed = await access.sessions.renew(refreshToken);
+      refreshToken = renewed.refreshToken;
+      return renewed.accessToken;
+    },
+    [Symbol.asyncDispose]: () => access.sessions.end(refreshToken),
   };
 }
 

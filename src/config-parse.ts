@@ -1,4 +1,5 @@
 import { isIP, isIPv6 } from "node:net";
+import { limits } from "../protocol/limits.ts";
 import type { DbAddress } from "./lib/db.ts";
 
 /** Parsers of option texts. Each throws an `Error` whose message completes the sentence "NAME: …". */
@@ -91,6 +92,22 @@ export function rate(value: string): Rate {
     throw new Error(`must be a rate per second, or rate/burst such as 100/500, and "${value}" is not`);
   }
   return { perSecond, burst };
+}
+
+export type Ttls = { readonly defaultS: number; readonly bySource: ReadonlyMap<string, number> };
+
+/** "900" or "900,billing=86400": seconds, and those of sources that have their own. */
+export function ttls(value: string): Ttls {
+  const seconds = count(1, limits.notificationTtlS);
+  let defaultS: number = limits.notificationTtlDefaultS;
+  const bySource = new Map<string, number>();
+  for (const item of list(value)) {
+    const at = item.lastIndexOf("=");
+    if (at === -1) defaultS = seconds(item);
+    else if (at === 0) throw new Error(`must name the source before "=", and "${item}" does not`);
+    else bySource.set(item.slice(0, at), seconds(item.slice(at + 1)));
+  }
+  return { defaultS, bySource };
 }
 
 /**

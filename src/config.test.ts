@@ -55,6 +55,7 @@ const examples: Readonly<Record<keyof Config, readonly [string, unknown]>> = {
   rateIp: ["1/5", { perSecond: 1, burst: 5 }],
   ratePerson: ["2/5", { perSecond: 2, burst: 5 }],
   rateContact: ["0.01/1", { perSecond: 0.01, burst: 1 }],
+  notificationTtls: ["60,billing=86400", { defaultS: 60, bySource: new Map([["billing", 86_400]]) }],
   rateConnect: ["2/20", { perSecond: 2, burst: 20 }],
   rateFrames: ["5", { perSecond: 5, burst: 5 }],
   connectionsPerAddress: ["1", 1],

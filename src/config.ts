@@ -1,4 +1,5 @@
 import path from "node:path";
+import { limits } from "../protocol/limits.ts";
 import { StartupError } from "./lib/errors.ts";
 import type { DbAddress } from "./lib/db.ts";
 import { type LogLevel, logLevels } from "./lib/logger.ts";
@@ -153,6 +154,12 @@ export const options = {
     parse: parse.count(1, 86_400),
     default: 300,
     doc: "seconds by which a signed webhook's timestamp may differ from the server's clock",
+  }),
+  notificationTtls: option("Notifications", "NOTIFICATION_TTL", {
+    parse: parse.ttls,
+    default: { defaultS: limits.notificationTtlDefaultS, bySource: new Map<string, number>() },
+    shown: String(limits.notificationTtlDefaultS),
+    doc: "seconds until a notification ends unless its request says so; and for sources of their own: 900,billing=86400",
   }),
   rateSource: option("Limits", "RATE_LIMIT_SOURCE", {
     parse: parse.rate,

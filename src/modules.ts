@@ -4,6 +4,8 @@ import type { People } from "./modules/accounts/people.ts";
 import { createChat } from "./modules/chat/module.ts";
 import { createInbox } from "./modules/inbox/module.ts";
 import type { Sources } from "./modules/inbox/sources.ts";
+import type { NotifyPeople } from "./modules/notifications/notify.ts";
+import { createNotifications } from "./modules/notifications/module.ts";
 import { createOperations } from "./modules/operations/module.ts";
 
 export type Modules = {
@@ -12,15 +14,19 @@ export type Modules = {
   readonly sources: Sources;
   /** The command line manages people, too. */
   readonly people: People;
+  /** It tells people things, too. */
+  readonly notify: NotifyPeople;
 };
 
 /** Every capability of this server. With `app.ts` the only file that names them. */
 export function createModules(deps: Deps): Modules {
   const accounts = createAccounts(deps);
   const inbox = createInbox(deps);
+  const notifications = createNotifications(deps);
   return {
-    all: [accounts, createChat(deps), inbox, createOperations(deps)],
+    all: [accounts, createChat(deps), inbox, notifications, createOperations(deps)],
     sources: inbox.sources,
     people: accounts.people,
+    notify: notifications.notify,
   };
 }

@@ -20,6 +20,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "src/modules/accounts": ["protocol", "src/lib", "src/eventlog", "src/access"],
   "src/modules/chat": ["protocol", "src/lib", "src/eventlog", "src/access", "src/schema"],
   "src/modules/inbox": ["protocol", "src/lib", "src/eventlog", "src/access"],
+  "src/modules/notifications": ["protocol", "src/lib", "src/eventlog", "src/access", "src/schema"],
   "src/modules/operations": ["protocol", "src/lib", "src/eventlog", "src/access"],
 };
 

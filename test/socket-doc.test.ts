@@ -6,6 +6,7 @@ import { SeedMessage, SeedNewMessage } from "../protocol/chat.ts";
 import { closeRules } from "../protocol/close-codes.ts";
 import { clientFrames, serverFrames } from "../protocol/frames.ts";
 import { limits } from "../protocol/limits.ts";
+import { SeedPush, SeedRead, SeedReadAck } from "../protocol/notifications.ts";
 import { createCheck } from "../src/schema/check.ts";
 
 /** What docs/protocol.md shows of the WebSocket is what the schemas say. */
@@ -23,10 +24,17 @@ function framesOf(text: string): readonly Shown[] {
   }));
 }
 
+/** The frames of seed 004, beside those of the protocol. */
+const seedFrames: Readonly<Record<string, TSchema>> = {
+  "notification.push": SeedPush,
+  "notification.read": SeedRead,
+  "notification.read.ack": SeedReadAck,
+};
+
 function schemaOf({ from, frame: { type } }: Shown): TSchema | undefined {
   if (type === undefined) return from === "client" ? SeedNewMessage : SeedMessage;
   const frames: Readonly<Record<string, TSchema>> = from === "client" ? clientFrames : serverFrames;
-  return frames[type];
+  return frames[type] ?? seedFrames[type];
 }
 
 /** What is wrong with frames that are shown. */

@@ -52,7 +52,7 @@ test("an unknown verb names the nearest one", () => {
   refuses("dead lits", /Did you mean "dead list"\?/);
   refuses(
     "frobnicate",
-    /no verb "frobnicate"\. There are: serve, migrate, key, source, user, dead, .*help\.$/,
+    /no verb "frobnicate"\. There are: serve, migrate, key, source, user, notify, listen, dead, .*help\.$/,
   );
 });
 

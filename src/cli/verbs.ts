@@ -3,7 +3,9 @@ import { consumerList, consumerReplay } from "./consumer.ts";
 import { deadDrop, deadList, deadRetry, deadShow } from "./dead.ts";
 import { helpVerb } from "./help.ts";
 import { keyCreate, keyList, keyRevoke } from "./key.ts";
+import { listen } from "./listen.ts";
 import { migrate } from "./migrate.ts";
+import { notify } from "./notify.ts";
 import { serve } from "./serve.ts";
 import { sourceCreate, sourceList, sourceRemove, sourceRotate } from "./source.ts";
 import { userCreate, userDisable, userEnable, userList, userPassword, userRole } from "./user.ts";
@@ -27,6 +29,8 @@ export const verbs: readonly Verb[] = [
   userPassword,
   userDisable,
   userEnable,
+  notify,
+  listen,
   deadList,
   deadShow,
   deadRetry,

@@ -139,6 +139,16 @@ export const matrix: Readonly<Record<string, Row>> = {
     (_cast, { target }) => ({ user_id: target, username: "target", content: "Hello World!" }),
   ),
 
+  "POST /api/v1/notify": scoped("notify:write", 202, {
+    body: (_cast, { target }) => ({ target: [{ id: target }], message: "Hello", source: "matrix" }),
+  }),
+  "GET /api/v1/notifications": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403]),
+  "GET /api/v1/notifications/unread": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403]),
+  "POST /api/v1/notifications/mark": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403], () => ({
+    state: "read",
+    up_to: "0-0",
+  })),
+
   "POST /api/v1/webhook": scoped("self", 202, {
     path: () => "/api/v1/webhook?source=matrix",
     body: () => webhook(),

@@ -1,7 +1,9 @@
 import { generalRoomId } from "../../protocol/chat.ts";
+import { limits } from "../../protocol/limits.ts";
 import { uuidv7 } from "../../protocol/ids.ts";
 import { topics } from "../../protocol/topics.ts";
 import { password, signedInOf } from "../journeys/accounts.ts";
+import { createPostgresStore } from "../../src/modules/notifications/postgres-store.ts";
 import type { Cast, Columns, Stage } from "./cast.ts";
 
 /** What a request of the socket is answered with: an answer, or an error of this code. */
@@ -39,6 +41,21 @@ export const requests: Readonly<Record<string, RequestRow>> = {
     by: ["unauthorized", missing, refused, missing, "answer", "answer", "answer", missing, refused, refused],
   },
   "read.mark": { params: ({ roomId }) => ({ room_id: roomId, seq: 1 }), by: ofMembers },
+  "notifications.mark": {
+    params: () => ({ state: "read", up_to: "0-0" }),
+    by: [
+      "unauthorized",
+      "answer",
+      "answer",
+      "answer",
+      "answer",
+      "answer",
+      "answer",
+      "answer",
+      refused,
+      refused,
+    ],
+  },
   "typing.set": { params: ({ roomId }) => ({ room_id: roomId, on: true }), by: ofMembers },
 };
 
@@ -89,6 +106,11 @@ async function redactIn({ cast, anEntryOf }: Scene, topic: string): Promise<void
   await cast.app.deps.eventlog.redact([await anEntryOf(topic)], "erased");
 }
 
+async function tellMember({ cast }: Scene): Promise<void> {
+  const target = [{ id: cast.person("member").user.id }];
+  await cast.as("admin", "POST", "/api/v1/notify", { target, message: "Hello", source: "matrix" });
+}
+
 /** Every entry that is pushed, by kind of topic and type. */
 export const entries: Readonly<Record<string, PushRow>> = {
   "room message.created": ofRoom(({ cast }, path) =>
@@ -129,6 +151,17 @@ export const entries: Readonly<Record<string, PushRow>> = {
   "user account.changed": ofMember(({ cast }) =>
     cast.as("member", "PATCH", "/api/v1/me", { name: "Changed" }),
   ),
+  "user notification.created": ofMember((scene) => tellMember(scene)),
+  "user notification.marked": ofMember(async (scene) => {
+    await tellMember(scene);
+    const up_to = `${Date.now() + 60_000}-0`;
+    await scene.cast.as("member", "POST", "/api/v1/notifications/mark", { state: "read", up_to });
+  }),
+  "user notification.expired": ofMember(async (scene) => {
+    await tellMember(scene);
+    const later = { now: () => Date.now() + limits.notificationTtlS * 1_000 };
+    await createPostgresStore({ ...scene.cast.app.deps, clock: later }).expire(new AbortController().signal);
+  }),
   "user eventlog.redacted": ofMember((scene) =>
     redactIn(scene, topics.user(scene.cast.person("member").user.id)),
   ),

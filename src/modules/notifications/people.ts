@@ -1,0 +1,101 @@
+import { type Queryable, type Tx, arrayLiteral } from "../../lib/db.ts";
+import { AppError } from "../../lib/errors.ts";
+import { Lru } from "../../lib/lru.ts";
+import type { PersonState } from "./decide-notify.ts";
+
+type PersonRow = {
+  readonly user_id: number;
+  readonly version: number;
+  readonly unread: number;
+  readonly stored: number;
+  readonly stream_ms: number;
+  readonly stream_n: number;
+};
+
+/** People who are known to have a row; rows stay for ever. */
+export const knownPeopleMax = 100_000;
+
+/** The rows of people, which are locked in the order of their ids, and made for those who have none. */
+export class People {
+  readonly #known = new Lru<number, true>(knownPeopleMax);
+
+  /** What is counted for people, who must exist; their rows are locked until the transaction ends. */
+  async lock(tx: Tx, ids: readonly number[], nowMs: number): Promise<ReadonlyMap<number, PersonState>> {
+    const wanted = [...new Set(ids)].toSorted((a, b) => a - b);
+    if (wanted.length === 0) return new Map();
+    // Made before any is locked, or two of these could wait for each other.
+    const missing = wanted.filter((id) => this.#known.get(id) === undefined);
+    if (missing.length > 0) await makeRows(tx, missing);
+    const list = arrayLiteral(wanted);
+    const rows = await lockRows(tx, list);
+    if (rows.length < wanted.length) {
+      // The database has lost what it once had: a failover, or a restored backup.
+      this.#known.clear();
+      throw new AppError("unavailable", {
+        retryAfterS: 1,
+        detail: "people whose notifications were counted are gone",
+      });
+    }
+    tx.afterCommit(() => {
+      for (const id of missing) this.#known.set(id, true);
+    });
+    const ended = await countEnded(tx, list, nowMs);
+    return new Map(rows.map((row) => [row.user_id, toState(row, ended.get(row.user_id))]));
+  }
+}
+
+async function makeRows(tx: Tx, ids: readonly number[]): Promise<void> {
+  await tx.query(
+    `insert into notification_person (user_id) select id from unnest($1::bigint[]) i(id) order by id on conflict do nothing`,
+    [arrayLiteral(ids)],
+  );
+}
+
+async function lockRows(tx: Tx, ids: string): Promise<readonly PersonRow[]> {
+  const { rows } = await tx.query<PersonRow>(
+    `select user_id, version, unread, stored, stream_ms, stream_n from notification_person
+      where user_id = any($1::bigint[]) order by user_id for no key update`,
+    [ids],
+    { name: "notification_lock_people" },
+  );
+  return rows;
+}
+
+type Ended = { readonly unread: number; readonly stored: number };
+
+/** How many of those that are counted have ended, and wait to be removed. By itself, after the locks. */
+async function countEnded(tx: Queryable, ids: string, nowMs: number): Promise<ReadonlyMap<number, Ended>> {
+  const { rows } = await tx.query<{ user_id: number; unread: number; stored: number }>(
+    `select n.user_id, count(*) filter (where n.state in ('unread', 'seen')) as unread, count(*) as stored
+       from notification n where n.user_id = any($1::bigint[]) and n.expires_at <= $2 group by n.user_id`,
+    [ids, new Date(nowMs)],
+  );
+  return new Map(rows.map(({ user_id: userId, ...ended }) => [userId, ended]));
+}
+
+function toState(row: PersonRow, ended: Ended = { unread: 0, stored: 0 }): PersonState {
+  const { version, unread, stored, stream_ms: streamMs, stream_n: streamN } = row;
+  return { version, unread, stored, streamMs, streamN, endedUnread: ended.unread, endedStored: ended.stored };
+}
+
+/** Writes what is counted for people whose rows are locked. */
+export async function savePeople(db: Queryable, people: ReadonlyMap<number, PersonState>): Promise<void> {
+  if (people.size === 0) return;
+  const states = [...people.values()];
+  await db.query(
+    `update notification_person p
+        set version = k.version, unread = k.unread, stored = k.stored, stream_ms = k.stream_ms, stream_n = k.stream_n
+       from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::bigint[], $6::int[])
+            k(user_id, version, unread, stored, stream_ms, stream_n)
+      where p.user_id = k.user_id`,
+    [
+      arrayLiteral([...people.keys()]),
+      arrayLiteral(states.map(({ version }) => version)),
+      arrayLiteral(states.map(({ unread }) => unread)),
+      arrayLiteral(states.map(({ stored }) => stored)),
+      arrayLiteral(states.map(({ streamMs }) => streamMs)),
+      arrayLiteral(states.map(({ streamN }) => streamN)),
+    ],
+    { name: "notification_save_people" },
+  );
+}

@@ -1,0 +1,53 @@
+import type {
+  Mark,
+  Notification,
+  NotificationPage,
+  NotificationsQuery,
+  Unread,
+} from "../../../protocol/notifications.ts";
+import type { AppError } from "../../lib/errors.ts";
+import type { NotifyAnswer, NotifyRequest } from "./decide-notify.ts";
+import type { Marked } from "./mark.ts";
+
+/**
+ * Where notifications lie until they are read or end: what every store promises. `store.contract.ts` is the suite that
+ * each passes.
+ *
+ * 1. What `notify` and `mark` resolve with is durable, and so is the entry in the log that tells devices of it: both or
+ *    neither.
+ * 2. Of one person, stream ids and versions grow in the order in which entries tell of them. No version is told twice
+ *    with different counts.
+ * 3. `unread`, wherever it is told, is the number of notifications in state unread or seen that had not ended by the
+ *    server's clock when it was told.
+ * 4. What has ended is neither listed nor replayed nor marked, whether it has been removed yet or not.
+ * 5. A request that is repeated under its key within 24 hours has no effect and gets the same answer.
+ */
+export type NotificationStore = {
+  /**
+   * Answers each request on its own, in order; an `AppError` among the answers refuses that one only (`idempotency_mismatch`,
+   * `request_in_flight`). Rejects when nothing of all that was done, or nobody knows: then the same requests, with `again`,
+   * have their effect once.
+   */
+  notify(
+    requests: readonly NotifyRequest[],
+    options?: { readonly again?: boolean },
+  ): Promise<readonly (NotifyAnswer | AppError)[]>;
+  /** Marks some of a person's, or all up to one. Resolves with those that were not so far, and with the count after it. */
+  mark(who: { readonly userId: number; readonly actor: string }, mark: Mark): Promise<Marked>;
+  /** The newest first. The page and its count are of one moment. Throws `invalid_cursor`. */
+  list(userId: number, query: NotificationsQuery): Promise<NotificationPage>;
+  unread(userId: number): Promise<Unread>;
+  /**
+   * For each wish the next `replayPageRows` notifications that count as unread, after a place, in their order; of all
+   * wishes with one look.
+   */
+  replay(wishes: readonly Replay[]): Promise<readonly (readonly Notification[])[]>;
+  /** Removes what has ended, a bounded part at a time, and tells of it. Resolves with how many. */
+  expire(signal: AbortSignal): Promise<number>;
+};
+
+/** Notifications of one replay's page. */
+export const replayPageRows = 50;
+
+/** Whose unread notifications, after which stream id; "0-0" is before all of them. */
+export type Replay = { readonly userId: number; readonly after: string };
