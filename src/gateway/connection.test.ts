@@ -52,3 +52,20 @@ test("nothing is written to whoever is gone", () => {
   link.drain();
   assert.deepEqual([link.written.length, rooms()], [1, 0]);
 });
+
+test("who has more to say waits until the client has taken what it was sent, or is gone", async () => {
+  for (const end of ["drain", "close", "leave"] as const) {
+    const { link, connection } = open();
+    await connection.room();
+    connection.write(Buffer.alloc(unsentBytesMax + 1));
+    let waits = true;
+    const room = connection.room().then(() => (waits = false));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(waits, end);
+    if (end === "drain") link.drain();
+    else if (end === "close") connection.close("draining");
+    else connection.leave();
+    await room;
+    await connection.room();
+  }
+});

@@ -160,6 +160,12 @@ export class Connection implements Reader {
     if (this.native) this.write(frameOf({ type: "removed", topic, position }));
   }
 
+  /** It is over for us, whoever has ended it: nothing more is written to it, and nobody waits for it. */
+  leave(): void {
+    this.phase = "closed";
+    this.#letIn();
+  }
+
   /** Says why and closes. Whoever calls it has taken the connection out of the hub. */
   close(reason: CloseReason): void {
     const { code, meaning } = closeRules[reason];
@@ -168,8 +174,7 @@ export class Connection implements Reader {
 
   /** Closes with a code of RFC 6455. */
   closeWith(code: number, meaning: string): void {
-    this.phase = "closed";
-    this.#letIn();
+    this.leave();
     // The client's side of the close is to be heard, whatever it has not taken yet.
     if (this.fullSinceMs !== undefined) this.#link.setReading(true);
     this.#link.close(code, meaning);

@@ -171,7 +171,7 @@ export class Gateway {
 
   /** The connection is over, whoever has ended it. May be called again. */
   forget(connection: Connection): void {
-    connection.phase = "closed";
+    connection.leave();
     this.entrance.settle(connection);
     for (const subscription of connection.subscriptions.values()) {
       if (subscription.index !== -1) this.hub.leave(subscription);

@@ -2,7 +2,7 @@ import type { ServerFrame } from "../../protocol/frames.ts";
 import type { Subscription } from "./channel.ts";
 import { nativeFrames } from "./encodings.ts";
 import { frameOf } from "./frames.ts";
-import type { Reader } from "./reader.ts";
+import type { Encoding, Reader } from "./reader.ts";
 
 /** The texts of frames that follow on each other in one buffer, as a client's parser sees them. */
 export function textsOf(bytes: Buffer): string[] {
@@ -24,7 +24,7 @@ export function textsOf(bytes: Buffer): string[] {
 
 /** A reader whose client takes bytes only when it is told to. */
 export class TestReader implements Reader {
-  readonly encoding = nativeFrames;
+  readonly encoding: Encoding;
   readonly userId: number | undefined;
   readonly sessionId = undefined;
   readonly subscriptions = new Map<string, Subscription>();
@@ -38,11 +38,13 @@ export class TestReader implements Reader {
   constructor(
     options: {
       readonly userId?: number;
+      readonly encoding?: Encoding;
       readonly unsentMax?: number;
       readonly onRoom?: (reader: TestReader) => void;
     } = {},
   ) {
     this.userId = options.userId;
+    this.encoding = options.encoding ?? nativeFrames;
     this.#unsentMax = options.unsentMax ?? 1_000;
     this.#onRoom = options.onRoom ?? (() => undefined);
   }
