@@ -5,9 +5,10 @@
 export const library = `
 import { createClient } from "tidings-client";
 import { type ChatStore, openChat } from "tidings-client/chat-store";
+import { type NotificationStore, openNotifications } from "tidings-client/notification-store";
 
 export const client = createClient({ url: "https://chat.example.org" });
-export const { accounts, chat, http, connection, account, surroundings, subscribe, request } = client;
+export const { accounts, chat, notifications, http, connection, account, surroundings, subscribe, request } = client;
 export const chatOf = () => openChat(client);
 export const outboxOf = (store: ChatStore) => store.outbox;
 export const waitingOf = (store: ChatStore) => store.outbox.get();
@@ -18,5 +19,10 @@ export const handlersOf = (...args: Parameters<typeof client.subscribe>) => args
 export const optionsOf = (...args: Parameters<typeof createClient>) => args[0];
 export const { fetch: fetchOf, webSocket, network } = optionsOf({ url: "" });
 export const roomsOf = () => client.chat.rooms();
+export const notificationsOf = () => openNotifications(client);
+export const unreadOf = (store: NotificationStore) => store.unread;
+export const notificationStateOf = (store: NotificationStore) => store.get();
+export const pageOf = () => client.notifications.list();
+export const notifyOf = (...args: Parameters<typeof client.notifications.notify>) => args;
 export const meOf = () => client.accounts.me();
 `;

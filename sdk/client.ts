@@ -8,6 +8,7 @@ import { type TidingsError, clientError } from "./errors.ts";
 import { followSession } from "./follow-session.ts";
 import { type Http, createHttp } from "./http.ts";
 import { type Network, surroundings } from "./network.ts";
+import { type NotificationCalls, notificationCalls } from "./notification-calls.ts";
 import { type Observable, type OnError, callSafely, throwLater } from "./observable.ts";
 import { reportingStorage } from "./reporting-storage.ts";
 import { Requests } from "./requests.ts";
@@ -24,6 +25,7 @@ export type { ChatCalls } from "./chat-calls.ts";
 export type { Clock } from "./clock.ts";
 export type { Http } from "./http.ts";
 export type { Network } from "./network.ts";
+export type { NotificationCalls, NotifyOptions } from "./notification-calls.ts";
 export type { SocketClass } from "./socket.ts";
 export type { PushedEntry, PushedSignal, TopicHandlers } from "./topics.ts";
 export type { Call, Fetch, FetchAnswer } from "./transport.ts";
@@ -68,6 +70,7 @@ export type Surroundings = {
 export type Client = {
   readonly accounts: AccountCalls;
   readonly chat: ChatCalls;
+  readonly notifications: NotificationCalls;
   /** Other routes of the server. */
   readonly http: Http;
   readonly connection: Observable<ConnectionView>;
@@ -82,6 +85,8 @@ export type Client = {
   subscribe(topic: string, handlers: TopicHandlers): () => void;
   /** Sends a request over the socket. Throws `disconnected` when there is none. */
   request<T>(name: string, params: Record<string, unknown>): Promise<T>;
+  /** The server's clock, unix milliseconds, as the last connection has told it; until then the device's. */
+  serverNow(): number;
   /** Who the credentials belong to; from the storage when that knows. */
   whoAmI(): Promise<Account>;
 };
@@ -104,12 +109,14 @@ export function createClient(options: ClientOptions): Client {
   return {
     accounts: accountCalls({ http, transport, session, clock }),
     chat: chatCalls(http),
+    notifications: notificationCalls(http),
     http,
     connection: live.connection.view,
     account: session.account,
     surroundings: { storage, clock, random, onError },
     start: live.start,
     stop: live.stop,
+    serverNow: live.serverNow,
     subscribe: (topic, handlers) => live.topics.subscribe(topic, handlers),
     request: <T>(name: string, params: Record<string, unknown>) =>
       new Promise<T>((resolve, reject) => {
@@ -136,12 +143,14 @@ type Live = {
   readonly start: () => void;
   readonly stop: () => void;
   readonly running: () => boolean;
+  readonly serverNow: () => number;
 };
 
 /** The socket and what travels over it. */
 function createLive(deps: ClientOptions & Omit<Surroundings, "storage"> & { readonly tokens: Tokens }): Live {
   const { url, tokens, clock, random, onError, webSocket, network = surroundings } = deps;
   let running = false;
+  let aheadMs = 0;
   const requests = new Requests(clock, (text) => connection.send(text));
   const topics = new Topics({ clock, random, onError, requests });
   const take = (frame: ServerFrame): void => {
@@ -159,6 +168,7 @@ function createLive(deps: ClientOptions & Omit<Surroundings, "storage"> & { read
     },
     {
       opened: (hello) => {
+        aheadMs = Date.parse(hello.server_time) - clock.now();
         requests.opened(hello);
         topics.opened(hello);
       },
@@ -174,6 +184,7 @@ function createLive(deps: ClientOptions & Omit<Surroundings, "storage"> & { read
     requests,
     topics,
     running: () => running,
+    serverNow: () => clock.now() + aheadMs,
     start: () => {
       // Said here and now, rather than as a connection that never comes about.
       if (webSocket === undefined) globalSocket();

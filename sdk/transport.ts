@@ -26,6 +26,8 @@ export type Call = {
   readonly body?: unknown;
   /** Done twice it is as if it was done once, so that it may be sent again when nobody knows whether it was done. */
   readonly repeatable: boolean;
+  /** Names the request, so that the server does it once however often it comes: sent as `Idempotency-Key`. */
+  readonly idempotencyKey?: string | undefined;
   /** Times that it is sent at most; `attemptsMax` unless given. */
   readonly attempts?: number;
   readonly signal?: AbortSignal | undefined;
@@ -82,13 +84,14 @@ export function pauseBefore(
 
 type Request = { readonly method: string; readonly headers: Record<string, string>; readonly body?: string };
 
-function requestOf({ method, body }: Call, credential: string | undefined): Request {
+function requestOf({ method, body, idempotencyKey }: Call, credential: string | undefined): Request {
   return {
     method,
     headers: {
       accept: "application/json, application/problem+json",
       ...(body === undefined ? {} : { "content-type": "application/json" }),
       ...(credential === undefined ? {} : { authorization: `Bearer ${credential}` }),
+      ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   };

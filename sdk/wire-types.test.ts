@@ -3,6 +3,7 @@ import type { Type } from "typebox";
 import type * as accounts from "../protocol/accounts.ts";
 import type * as chat from "../protocol/chat.ts";
 import type * as frames from "../protocol/frames.ts";
+import type * as notifications from "../protocol/notifications.ts";
 
 /**
  * Published types name no package: those of the wire are written by hand beside their schemas. Here the compiler
@@ -35,6 +36,8 @@ type Checked = {
   readState: Same<Of<typeof chat.ReadState>, chat.ReadState>;
   addMembers: Same<Of<typeof chat.AddMembers>, chat.AddMembers>;
   chatPageQuery: Same<Of<typeof chat.ChatPageQuery>, chat.ChatPageQuery>;
+  notify: Same<Of<typeof notifications.Notify>, notifications.Notify>;
+  notificationUnread: Same<Of<typeof notifications.Unread>, notifications.Unread>;
   auth: Same<Of<typeof frames.AuthFrame>, frames.AuthFrame>;
   subscribe: Same<Of<typeof frames.SubscribeFrame>, frames.SubscribeFrame>;
   resume: Same<Of<typeof frames.ResumeFrame>, frames.ResumeFrame>;
