@@ -53,7 +53,7 @@ export const limits = {
   topicsPerStream: 20,
   /** People whom one request may notify. */
   notifyTargets: 10_000,
-  /** Text of all notifications that one request makes, in bytes of UTF-8. */
+  /** Texts, sources and links of all notifications that one request makes, in bytes of UTF-8. */
   notifyBytes: 16_777_216,
   /** Longest time until a notification ends, and how long it is unless told, in seconds. */
   notificationTtlS: 7_776_000,

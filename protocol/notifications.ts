@@ -51,6 +51,7 @@ const MessageText = Type.String({
 });
 const Link = Type.String({
   maxLength: limits.linkLength,
+  "x-text": { min: 1, max: limits.linkLength },
   pattern: "^(https?://|/)[^\\s\\p{Cc}]*$",
   "x-detail": "an address that begins with https://, http:// or /",
   description: "where to go for more",

@@ -3,7 +3,8 @@ import type { Deps } from "./deps.ts";
 import { groupStates, replayGroup, type GroupState } from "./eventlog/consumer-admin.ts";
 import * as deadLetters from "./eventlog/dead-letters.ts";
 import { type FoundationOptions, openFoundation, ownDataDir } from "./foundation.ts";
-import { StartupError } from "./lib/errors.ts";
+import { findUser } from "./access/users.ts";
+import { AppError, StartupError } from "./lib/errors.ts";
 import { createModules } from "./modules.ts";
 import type { People } from "./modules/accounts/people.ts";
 import type { NotifyPeople } from "./modules/notifications/notify.ts";
@@ -83,6 +84,8 @@ async function signInAs(
   { access, db }: Pick<Deps, "access" | "db">,
   userId: number,
 ): Promise<AsyncDisposable & { token(): Promise<string> }> {
+  if ((await findUser(db, userId)) === undefined)
+    throw new AppError("not_found", { detail: `there is no person ${userId}` });
   let { refreshToken } = await db.transaction((tx) => access.sessions.start(tx, userId));
   return {
     token: async () => {

@@ -178,12 +178,17 @@ export type PlainForm = {
   topics(actor: Actor, parameters: URLSearchParams): Promise<readonly string[]>;
   /** What it is told before anything new, in order and in parts: texts of one message each. */
   backlog?(actor: Actor): AsyncIterable<readonly string[]>;
-  /** The texts that stand for an entry of this type and data, one message each. */
-  render(topic: string, type: string, data: unknown): readonly string[];
+  /** The texts that stand for an entry of this type and data at this moment, Unix milliseconds; one message each. */
+  render(topic: string, type: string, data: unknown, nowMs: number): readonly string[];
   /** Whether a frame is of this form. */
   accepts(frame: Readonly<Record<string, unknown>>): boolean;
-  /** Does what the frame asks; resolves with what is sent back, if anything. */
-  handle(call: SocketCall<Readonly<Record<string, unknown>>>): Promise<unknown>;
+  /**
+   * Does what the frame asks; resolves with what is sent back, if anything. `isHeard`: the connection speaks this form, so
+   * that it hears the entries of what it does.
+   */
+  handle(
+    call: SocketCall<Readonly<Record<string, unknown>>> & { readonly isHeard: boolean },
+  ): Promise<unknown>;
 };
 
 /** A capability: what it answers, what it consumes from the log, what it does on the clock, what it tells sockets. */

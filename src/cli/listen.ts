@@ -85,6 +85,8 @@ class Listener {
 
   /** Resolves when the connection is over, with how long to wait before the next. Throws where there is to be none. */
   async follow(url: URL, signal: AbortSignal): Promise<number> {
+    // Between the token and this, somebody may have wanted to end it.
+    if (signal.aborted) return 0;
     const socket = new WebSocket(url);
     this.#socket = socket;
     const over = Promise.withResolvers<number>();

@@ -30,7 +30,7 @@ export const notify: Verb = {
     const ttl = args.text("ttl");
     const request = {
       target: [login === undefined ? { id } : { id, login }],
-      source: args.text("source") ?? "cli",
+      source: sourceOf(args.text("source") ?? "cli"),
       category: categoryOf(args.text("category") ?? defaultCategory),
       critical: args.flag("critical"),
       ...(ttl === undefined ? {} : { ttl_s: countOf(ttl, "ttl", limits.notificationTtlS) }),
@@ -57,6 +57,14 @@ function messageOf(text: string): string {
   if (length >= 1 && length <= limits.messageTextLength && !text.includes("\0") && text.isWellFormed())
     return text;
   throw new UsageError(`--message must have 1 to ${limits.messageTextLength} characters`);
+}
+
+function sourceOf(text: string): string {
+  const { length } = Array.from(text.trim());
+  if (length >= 1 && length <= limits.nameLength && !/\p{Cc}/u.test(text) && text.isWellFormed()) return text;
+  throw new UsageError(
+    `--source must have 1 to ${limits.nameLength} characters, none of them a control character`,
+  );
 }
 
 function categoryOf(text: string): string {

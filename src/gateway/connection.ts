@@ -59,12 +59,18 @@ export class Connection implements Reader {
   toldExpiry = false;
   /** What a connection that speaks a seed's form asked for in its URL, until it is known whose it is. */
   plain: PlainWish | undefined;
+  /** The seed's form that it speaks, when it is somebody's. */
+  form: PlainForm | undefined;
   /** Since when it takes nothing; undefined while it keeps up. */
   fullSinceMs: number | undefined;
   #heard = true;
   readonly #link: Link;
   readonly #onRoom: (connection: Connection) => void;
   readonly #onLost: ((connection: Connection) => void) | undefined;
+  /** Frames of a plain connection that wait for their turn, in order. */
+  readonly waiting: Readonly<Record<string, unknown>>[] = [];
+  /** Nothing is read of what the client sends while frames of it wait. */
+  #held = false;
   /** Who waits until there is room again. */
   #waiting: (() => void) | undefined;
   #kept: Map<string, Buffer> | undefined;
@@ -119,7 +125,7 @@ export class Connection implements Reader {
     this.#link.setReading(false);
     this.#link.onceDrained(() => {
       this.fullSinceMs = undefined;
-      this.#link.setReading(true);
+      this.#link.setReading(!this.#held);
       if (this.phase === "closed") return;
       const kept = this.#kept;
       this.#kept = undefined;
@@ -134,6 +140,12 @@ export class Connection implements Reader {
     if (!this.full || this.phase === "closed") return Promise.resolve();
     this.lag();
     return new Promise((resolve) => (this.#waiting = resolve));
+  }
+
+  /** Lets what the client sends wait, since frames of it are still being served, or no longer. */
+  hold(isHeld: boolean): void {
+    this.#held = isHeld;
+    if (this.fullSinceMs === undefined && this.phase !== "closed") this.#link.setReading(!isHeld);
   }
 
   #letIn(): void {
@@ -176,7 +188,7 @@ export class Connection implements Reader {
   closeWith(code: number, meaning: string): void {
     this.leave();
     // The client's side of the close is to be heard, whatever it has not taken yet.
-    if (this.fullSinceMs !== undefined) this.#link.setReading(true);
+    if (this.fullSinceMs !== undefined || this.#held) this.#link.setReading(true);
     this.#link.close(code, meaning);
   }
 }

@@ -4,6 +4,7 @@ import { limits } from "../../protocol/limits.ts";
 import type { Actor } from "../access/actor.ts";
 import { type PersonRate, personLimited } from "../access/person-rate.ts";
 import type { PlainForm, SocketMethod } from "../deps.ts";
+import { pause } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -20,6 +21,10 @@ import { type SubscribingDeps, subscribe } from "./subscribing.ts";
 
 /** Frames that cannot be understood, after which a client is told to stop. */
 export const badFramesMax = 20;
+/** Frames of a plain connection that wait for their turn; while any does, no more are read than have come already. */
+export const plainFramesMax = 4_096;
+/** How soon it is seen that a connection has gone whose frames wait, milliseconds. */
+const lookAgainMs = 1_000;
 /** Topics of one frame that count as one frame more: each of them costs a look at who may read it. */
 export const topicsPerToken = 20;
 /** Frames beyond its rate that a client may send and be told so, before it is sent away: as many as its burst again. */
@@ -75,9 +80,11 @@ export class Dispatch {
   /** A text message has come. Never throws; whatever goes wrong is answered or closes the connection. */
   receive(connection: Connection, text: string): void {
     if (connection.full) connection.lag();
+    const early = connection.form === undefined ? undefined : readFrame(text, this.#isPlain);
+    if (early?.kind === "plain") return this.#line(connection, early.frame);
     const verdict = this.#spend(connection);
     if (verdict === "hopeless") return this.#deps.end(connection, "rate_limited");
-    const incoming = readFrame(text, this.#isPlain);
+    const incoming = early ?? readFrame(text, this.#isPlain);
     if (incoming.kind === "bad") {
       if (++connection.badFrames > badFramesMax) return this.#deps.end(connection, "protocol_error");
       return this.#refuse(connection, incoming.id, incoming.error);
@@ -140,6 +147,45 @@ export class Dispatch {
     }
   }
 
+  /**
+   * A frame of a connection that speaks a seed's form. The seeds know no refusal for now, and their clients ask nothing
+   * twice: so their frames wait for their turn, and the client with them, instead of being refused.
+   */
+  #line(connection: Connection, frame: Readonly<Record<string, unknown>>): void {
+    const { waiting } = connection;
+    if (waiting.length >= plainFramesMax) return this.#deps.end(connection, "rate_limited");
+    waiting.push(frame);
+    if (waiting.length === 1) void this.#serveInTurn(connection);
+  }
+
+  async #serveInTurn(connection: Connection): Promise<void> {
+    const { waiting } = connection;
+    connection.hold(true);
+    while (connection.phase === "open") {
+      const [frame] = waiting;
+      if (frame === undefined) break;
+      const lateMs = this.#turn(connection);
+      if (lateMs > 0) await pause(Math.min(lateMs, lookAgainMs));
+      else {
+        await this.#handle(connection, undefined, { kind: "plain", frame });
+        // It is heard as long as it is served, though nothing new of it is read.
+        connection.heard = true;
+        waiting.shift();
+      }
+    }
+    connection.hold(false);
+  }
+
+  /** Milliseconds until the connection, and the person, may be served one frame more; 0 counts it. */
+  #turn(connection: Connection): number {
+    const { perSecond } = this.#deps.frameRate;
+    if (this.#refill(connection) < 1) return Math.ceil(((1 - connection.frameTokens) * 1_000) / perSecond);
+    const taken = connection.actor === undefined ? undefined : this.#deps.personRate.take(connection.actor);
+    if (taken?.allowed === false) return Math.max(1, taken.retryAfterS * 1_000);
+    connection.frameTokens--;
+    return 0;
+  }
+
   async #frame(connection: Connection, actor: Actor, frame: ClientFrame): Promise<void> {
     switch (frame.type) {
       case "subscribe":
@@ -182,8 +228,10 @@ export class Dispatch {
   ): Promise<void> {
     const form = this.#deps.plain.find((one) => one.accepts(frame));
     if (form === undefined) throw new AppError("invalid_body", { detail: "a frame needs a type" });
-    this.#countPerson(actor);
-    const call = { actor, params: frame, ip: connection.address, requestId: uuidv7() };
+    const isHeard = connection.form === form;
+    // Those that wait for their turn are counted with it.
+    if (connection.form === undefined) this.#countPerson(actor);
+    const call = { actor, params: frame, ip: connection.address, requestId: uuidv7(), isHeard };
     const answer = await form.handle(call);
     if (answer !== undefined) connection.write(textFrame(JSON.stringify(answer)));
   }
@@ -234,13 +282,20 @@ export class Dispatch {
     if (this.#spend(connection) === "hopeless") this.#deps.end(connection, "rate_limited");
   }
 
-  /** Takes a token for one frame. A client in debt is told; one that does not listen is hopeless. */
-  #spend(connection: Connection): "fine" | "late" | "hopeless" {
+  /** Tokens that the connection has by now. */
+  #refill(connection: Connection): number {
     const { perSecond, burst } = this.#deps.frameRate;
     const nowMs = performance.now();
     const gained = ((nowMs - connection.frameTokensAtMs) * perSecond) / 1_000;
-    connection.frameTokens = Math.min(burst, connection.frameTokens + gained) - 1;
+    connection.frameTokens = Math.min(burst, connection.frameTokens + gained);
     connection.frameTokensAtMs = nowMs;
+    return connection.frameTokens;
+  }
+
+  /** Takes a token for one frame. A client in debt is told; one that does not listen is hopeless. */
+  #spend(connection: Connection): "fine" | "late" | "hopeless" {
+    const { burst } = this.#deps.frameRate;
+    connection.frameTokens = this.#refill(connection) - 1;
     if (connection.frameTokens >= 0) return "fine";
     return connection.frameTokens < -burst * debtFactor ? "hopeless" : "late";
   }

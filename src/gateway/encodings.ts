@@ -1,5 +1,6 @@
 import type { EntryFrame } from "../../protocol/frames.ts";
 import type { PlainForm } from "../deps.ts";
+import type { Clock } from "../lib/clock.ts";
 import { frameText, textFrame } from "./frame-bytes.ts";
 import type { Encoding } from "./reader.ts";
 import type { Pushed } from "./ring.ts";
@@ -19,11 +20,11 @@ export const nativeFrames: Encoding = {
  * A form of the seeds: an entry that has none is not told, and nothing else is. Nor is one whose form cannot be made:
  * `onFault` hears of it.
  */
-export function plainEncoding(form: PlainForm, onFault: (error: unknown) => void): Encoding {
+export function plainEncoding(form: PlainForm, clock: Clock, onFault: (error: unknown) => void): Encoding {
   const textsOf = (pushed: Pushed): readonly string[] => {
     try {
       const { entry } = JSON.parse(frameText(pushed.frame).toString()) as EntryFrame;
-      return form.render(pushed.topic, entry.type, entry.data);
+      return form.render(pushed.topic, entry.type, entry.data, clock.now());
     } catch (error) {
       onFault(error);
       return [];

@@ -7,7 +7,7 @@ import { type Entry, parseData, redactedData } from "../eventlog/eventlog.ts";
 import type { Signal } from "./signals.ts";
 import { pause } from "../lib/backoff.ts";
 import { Admission, type AdmissionRules } from "./admission.ts";
-import { CatchUp, missedEntriesMax, pastBytesMax } from "./catch-up.ts";
+import { CatchUp, missedEntriesMax, pastBytesMax, sliceBytes } from "./catch-up.ts";
 import type { Connection } from "./connection.ts";
 import { Dispatch } from "./dispatch.ts";
 import { plainEncoding } from "./encodings.ts";
@@ -68,7 +68,7 @@ export class Gateway {
     const onUntold = (error: unknown): void =>
       log.error({ err: error }, "an entry could not be told in its plain form");
     const forms = modules.flatMap(({ plain }) => (plain === undefined ? [] : [plain]));
-    this.#forms = new Map(forms.map((form) => [form, plainEncoding(form, onUntold)]));
+    this.#forms = new Map(forms.map((form) => [form, plainEncoding(form, clock, onUntold)]));
     const generation = (): number => this.#tail.generation;
     this.hub = new Hub({
       generation,
@@ -244,18 +244,28 @@ export class Gateway {
     if (plain === undefined) throw new Error("a plain connection has no form");
     connection.plain = undefined;
     const { form, parameters } = plain;
+    connection.form = form;
     const topics = await form.topics(actor, parameters);
     // Whoever has gone meanwhile must not join: nobody would take them out again.
     if (connection.phase !== "open") return;
     const wanted = new Map(topics.map((topic): [string, undefined] => [topic, undefined]));
     const first = async (): Promise<void> => {
       for await (const texts of form.backlog?.(actor) ?? []) {
-        connection.write(Buffer.concat(texts.map(textFrame)));
-        await connection.room();
-        if (connection.phase !== "open") return;
+        for (const part of partsOf(texts.map(textFrame))) {
+          connection.write(part);
+          await connection.room();
+          if (connection.phase !== "open") return;
+        }
       }
     };
-    await subscribe(this.subscribing, connection, { actor, wanted, first }, () => undefined);
+    await subscribe(this.subscribing, connection, { actor, wanted, first }, (answer) => {
+      // It has no words for what could not be found out, or was missed since it joined: whoever comes back hears it.
+      const isUnknown = Object.values(answer.refused).some(({ retry }) => retry !== "no");
+      if (isUnknown) this.end(connection, "unavailable");
+      else if (Object.values(answer.topics).some(({ limited }) => limited === true)) {
+        this.end(connection, "slow_reader");
+      }
+    });
   }
 
   /** What is true of a topic at this moment, for those who begin to read it. */
@@ -281,6 +291,21 @@ export class Gateway {
       }
     }
   }
+}
+
+/** Frames in buffers that are written at once, each of so many bytes at the most, or of one frame. */
+function* partsOf(frames: readonly Buffer[]): Iterable<Buffer> {
+  let part: Buffer[] = [];
+  let bytes = 0;
+  for (const frame of frames) {
+    if (part.length > 0 && bytes + frame.length > sliceBytes) {
+      yield Buffer.concat(part);
+      [part, bytes] = [[], 0];
+    }
+    part.push(frame);
+    bytes += frame.length;
+  }
+  if (part.length > 0) yield Buffer.concat(part);
 }
 
 function admissionRules(config: Deps["config"]): AdmissionRules {

@@ -30,7 +30,9 @@ async function open(t: TestContext) {
   const delivery = await openDelivery({ eventlog: new HeldLog() });
   t.after(() => delivery.close());
   const faults: unknown[] = [];
-  const reader = new TestReader({ encoding: plainEncoding(form, (error) => faults.push(error)) });
+  const reader = new TestReader({
+    encoding: plainEncoding(form, { now: () => 0 }, (error) => faults.push(error)),
+  });
   const join = (first?: () => Promise<void>): Promise<void> => {
     const wish = { actor: person(), wanted: new Map([["room/1", undefined]]) };
     return subscribe(

@@ -5,7 +5,7 @@ import type { HttpReply, HttpRequest } from "./app.ts";
 const preflightAgeS = 7_200;
 
 /** Headers that a page may send besides those that need no leave. */
-const sentHeaders = "Authorization, Content-Type, X-API-Key, X-Request-Id, Last-Event-ID";
+const sentHeaders = "Authorization, Content-Type, X-API-Key, X-Request-Id, Idempotency-Key, Last-Event-ID";
 
 /** Headers of answers that a page may read besides those that need no leave. */
 const readHeaders =

@@ -99,6 +99,7 @@ const cases: readonly BadNotify[] = [
     "a script": "javascript:alert(1)",
     words: "see there",
     "too long": `/${"x".repeat(limits.linkLength)}`,
+    "a lone surrogate": `/${marker}\ud800`,
   }),
   ...field("unknown", { "a field": 1 }),
   {

@@ -4,7 +4,9 @@ import { NotificationPage, Notified, type Unread, streamIdPattern } from "../../
 import { closeRules } from "../../protocol/close-codes.ts";
 import { createApp } from "../../src/app.ts";
 import { eventually } from "../harness.ts";
+import { missedEntriesMax } from "../../src/gateway/catch-up.ts";
 import { type Accounts, openAccounts } from "./accounts.ts";
+import { inLanes } from "./lean-client.ts";
 import { SeedClient, idsOf } from "./notifications.ts";
 
 type Cleanup = Parameters<typeof openAccounts>[0];
@@ -177,4 +179,70 @@ test("a bad read is answered with what is wrong, and the connection stays", asyn
   assert.deepEqual(new Set(client.errors), new Set(["invalid_body"]));
   client.read(id);
   await eventually("the ack", () => client.acks.length === 1);
+});
+
+test("a client that acknowledges a whole backlog at once has all of it acknowledged, and is refused nothing", async (t) => {
+  const scene = await openScene(t, { RATE_LIMIT_FRAMES: "500/20" });
+  const { user, access_token: token } = await scene.register();
+  const count = 300;
+  const target = Array.from({ length: count }, (_, n) => n);
+  for (const n of target) await scene.tell([user.id], { message: `m${n}` });
+  const client = scene.connect({ user_id: user.id }, token);
+  for (const { notification_id } of await client.hears(count)) client.read(notification_id);
+  await eventually("all are acknowledged", () => client.acks.length === count);
+  assert.deepEqual([client.errors, client.closed], [[], undefined]);
+  assert.equal(await unreadOf(scene, token), 0);
+});
+
+test("who reads slowly hears everything, or is sent away and hears it on the next connection", async (t) => {
+  const scene = await openScene(t);
+  const bulk = { message: "x".repeat(4_000), ttl_s: 600 };
+  // More than a reader is kept for: with some of these it is the last page that waits.
+  const late = missedEntriesMax + 50;
+  for (const backlog of [0, 149, 249]) {
+    const { user, access_token: token } = await scene.register();
+    for (let n = 0; n < backlog; n++) await scene.tell([user.id], bulk);
+    const slow = await scene.connect({ user_id: user.id }, token).opened();
+    slow.stopReading();
+    await inLanes(late, 20, () => scene.tell([user.id]));
+    slow.readOn();
+    const expected = backlog + late;
+    const heardBy = (client: SeedClient): number =>
+      new Set(client.pushes.map((push) => push.notification_id)).size;
+    await eventually(
+      "it has heard all, or is sent away",
+      () => slow.closed !== undefined || heardBy(slow) === expected,
+    );
+    if (slow.closed === undefined) continue;
+    assert.equal(slow.closed, closeRules.slow_reader.code);
+    const next = scene.connect({ user_id: user.id }, token);
+    await eventually("the next one hears all", () => heardBy(next) === expected);
+  }
+});
+
+test("who reads on a connection that hears nothing of it gets an answer all the same", async (t) => {
+  const scene = await openScene(t);
+  const { user, access_token: token } = await scene.register();
+  const [id = ""] = await scene.tell([user.id]);
+  const client = await scene.connect({}, token).opened();
+  client.read(id);
+  await eventually("the ack", () => client.acks.length === 1);
+  assert.equal(await unreadOf(scene, token), 0);
+});
+
+test("what is erased from the log is no longer listed", async (t) => {
+  const scene = await openScene(t);
+  const { user, access_token: token } = await scene.register();
+  const [id = "", other] = [
+    ...(await scene.tell([user.id], { message: "secret" })),
+    ...(await scene.tell([user.id])),
+  ];
+  await scene.app.deps.eventlog.redact([{ id, topic: `user/${user.id}` }], "erased");
+  await scene.app.drain();
+  const page = (await scene.request("GET", "/api/v1/notifications", { key: token })).as(NotificationPage);
+  assert.deepEqual(
+    page.notifications.map((seen) => seen.notification_id),
+    [other],
+  );
+  assert.equal(page.unread, 1);
 });

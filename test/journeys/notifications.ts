@@ -74,6 +74,14 @@ export class SeedClient {
     this.send({ type: "notification.read", data: { notification_id: notificationId, ...stream } });
   }
 
+  stopReading(): void {
+    this.#ws.pause();
+  }
+
+  readOn(): void {
+    this.#ws.resume();
+  }
+
   /** Goes without a word. */
   drop(): void {
     this.#ws.terminate();

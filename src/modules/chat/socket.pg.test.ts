@@ -54,7 +54,7 @@ async function call<T>(name: string, actor: Actor, params: object): Promise<T> {
 }
 
 const say = (actor: Actor, params: Readonly<Record<string, unknown>>) =>
-  plain.handle({ actor, params, ip: "127.0.0.1", requestId: "1" });
+  plain.handle({ actor, params, ip: "127.0.0.1", requestId: "1", isHeard: true });
 
 test("who may hear a room: its members, everybody if it is public, and who manages rooms", async () => {
   const [owner, stranger, admin] = [
@@ -170,11 +170,11 @@ test("the plain form says and hears general: the seed's frames, in both directio
   const entry = (await chat.entries(topics.room(generalRoomId))).at(-1);
   assert.ok(entry !== undefined);
   const { message } = parseData<{ message: Message }>(entry);
-  const [text = ""] = plain.render(entry.topic, entry.type, parseData(entry));
+  const [text = ""] = plain.render(entry.topic, entry.type, parseData(entry), 0);
   assert.deepEqual(JSON.parse(text), { id: message.seq, ...frame, created_at: message.created_at });
-  assert.deepEqual(plain.render(topics.room(2), entry.type, parseData(entry)), []);
-  assert.deepEqual(plain.render(entry.topic, entry.type, JSON.parse(redactedData)), []);
-  assert.deepEqual(plain.render(entry.topic, "message.edited", parseData(entry)), []);
+  assert.deepEqual(plain.render(topics.room(2), entry.type, parseData(entry), 0), []);
+  assert.deepEqual(plain.render(entry.topic, entry.type, JSON.parse(redactedData), 0), []);
+  assert.deepEqual(plain.render(entry.topic, "message.edited", parseData(entry), 0), []);
   assert.ok(!plain.accepts({ type: "ping" }));
   assert.ok(!plain.accepts({ type: "request", content: "x" }));
 });

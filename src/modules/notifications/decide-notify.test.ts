@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type NotifyFacts, decideNotify, nextStreamId, nobodyYet, requestKey } from "./decide-notify.ts";
+import { limits } from "../../../protocol/limits.ts";
+import {
+  type NotifyFacts,
+  decideNotify,
+  nextStreamId,
+  nobodyYet,
+  notificationIdOf,
+  requestKey,
+} from "./decide-notify.ts";
 import { idsOf, requestTo } from "./requests.fixture.ts";
 
 const nowMs = Date.parse("2026-01-01T00:00:00Z");
@@ -83,4 +91,17 @@ test("a request under a key that another one works on is told to wait, and asks 
   );
   assert.deepEqual(idsOf(answers[0]), ["request_in_flight"]);
   assert.deepEqual([fresh.length, keyed.length], [1, 0]);
+});
+
+test("an attempt that has filled the inbox unseen is answered with what it has made, not that there is no room", () => {
+  const request = requestTo([1]);
+  const id = notificationIdOf(request, 1);
+  const full = { ...nobodyYet, unread: limits.notificationsPerPerson, stored: limits.notificationsPerPerson };
+  const facts = { people: new Map([[1, full]]), made: new Set([id]) };
+  const { answers, fresh } = decideNotify([request, requestTo([1])], factsOf(facts));
+  assert.deepEqual(
+    answers.map((answer) => idsOf(answer)[0]),
+    [id, "inbox_full"],
+  );
+  assert.equal(fresh.length, 0);
 });

@@ -133,15 +133,15 @@ function tellEach(request: NotifyRequest, facts: NotifyFacts, progress: Progress
     if (login !== undefined && login !== username)
       return fault(target, "login_mismatch", "the person with this id has another login");
     const before = progress.people.get(id) ?? facts.people.get(id) ?? nobodyYet;
-    if (!told.has(id) && before.stored - before.endedStored >= limits.notificationsPerPerson)
+    const notificationId = told.get(id) ?? notificationIdOf(request, id);
+    const isMade = told.has(id) || facts.made.has(notificationId);
+    if (!isMade && before.unread - before.endedUnread >= limits.notificationsPerPerson)
       return fault(
         target,
         "inbox_full",
         `${limits.notificationsPerPerson} notifications wait for this person already`,
       );
-    const notificationId = told.get(id) ?? notificationIdOf(request, id);
-    if (!told.has(id) && !facts.made.has(notificationId))
-      tell(request, facts, progress, { id, before, notificationId });
+    if (!isMade) tell(request, facts, progress, { id, before, notificationId });
     told.set(id, notificationId);
     return { target: { id, login: username }, notification_id: notificationId };
   });

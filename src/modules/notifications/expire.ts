@@ -39,24 +39,29 @@ async function expireBatch(
   { db, eventlog, clock, people }: ExpireDeps,
   signal: AbortSignal,
 ): Promise<number> {
-  const nowMs = clock.now();
   return db.transaction(async (tx) => {
-    const ids = await findEnded(tx, nowMs);
-    if (ids.length === 0) return 0;
-    const before = await people.lock(
-      tx,
-      ids.map(({ user_id }) => user_id),
-      nowMs,
-    );
-    const rows = await removeRows(
-      tx,
-      ids.map(({ id }) => id),
-    );
-    const { after, entries } = settle(before, rows);
-    await savePeople(tx, after);
-    if (entries.length > 0) await eventlog.appendIn(tx, entries);
+    const ids = await findEnded(tx, clock.now());
+    await removeNotifications(tx, { eventlog, clock, people }, ids);
     return ids.length;
   }, signal);
+}
+
+/** Removes notifications, whoever is to know of it being told. Those that are gone already are no fault. */
+export async function removeNotifications(
+  tx: Tx,
+  { eventlog, clock, people }: Omit<ExpireDeps, "db">,
+  ids: readonly { readonly id: string; readonly user_id: number }[],
+): Promise<void> {
+  if (ids.length === 0) return;
+  const owners = ids.map(({ user_id: userId }) => userId);
+  const { people: before } = await people.lock(tx, owners, clock);
+  const rows = await removeRows(
+    tx,
+    ids.map(({ id }) => id),
+  );
+  const { after, entries } = settle(before, rows);
+  await savePeople(tx, after);
+  if (entries.length > 0) await eventlog.appendIn(tx, entries);
 }
 
 async function findEnded(tx: Tx, nowMs: number): Promise<readonly { id: string; user_id: number }[]> {

@@ -31,9 +31,9 @@ export async function markNotifications(
   { userId, actor }: { readonly userId: number; readonly actor: string },
   mark: Mark,
 ): Promise<Marked> {
-  const nowMs = clock.now();
   return db.transaction(async (tx) => {
-    const before = (await people.lock(tx, [userId], nowMs)).get(userId);
+    const { people: states, nowMs } = await people.lock(tx, [userId], clock);
+    const before = states.get(userId);
     if (before === undefined) throw new Error("a person whose row is locked has none");
     const rows = await updateStates(tx, userId, mark, nowMs);
     if (rows.length === 0) return { marked: [], ...countOf(before) };

@@ -1,7 +1,9 @@
 import type { Deps, Module } from "../../deps.ts";
 import { forgetRequests } from "./expire.ts";
+import { followRedactions } from "./follow-redactions.ts";
 import { notificationMethods } from "./methods.ts";
 import { type NotifyPeople, createNotify } from "./notify.ts";
+import { People } from "./people.ts";
 import { createPlain } from "./plain.ts";
 import { createPostgresStore } from "./postgres-store.ts";
 import { createReplay } from "./replay.ts";
@@ -10,13 +12,14 @@ import { notificationTopics } from "./topics.ts";
 
 /** What people are told, until they have read it or it ends. */
 export function createNotifications(deps: Deps): Module & { readonly notify: NotifyPeople } {
-  const store = createPostgresStore(deps);
+  const people = new People();
+  const store = createPostgresStore(deps, people);
   const notify = createNotify({ ...deps, store });
   return {
     name: "notifications",
     notify,
     routes: notificationRoutes({ store, notify }),
-    consumers: [],
+    consumers: [followRedactions({ ...deps, people })],
     timers: [
       {
         name: "notification expiry",

@@ -75,15 +75,9 @@ function toRequest(
   key: string | undefined,
   ttls: Deps["config"]["notificationTtls"],
 ): NotifyRequest {
-  const {
-    target,
-    source,
-    created_at: createdAt,
-    category = defaultCategory,
-    critical = false,
-    link = null,
-  } = body;
+  const { target, created_at: createdAt, category = defaultCategory, critical = false, link = null } = body;
   const message = body.message.trim();
+  const source = body.source.trim();
   const said = [
     target.map(({ id, login }) => [id, login]),
     message,
@@ -124,8 +118,13 @@ function instantOf(text: string): string {
 }
 
 /** What a request counts for. Throws where its texts are more than one request may make. */
-export function bytesOf({ targets, message }: Pick<NotifyRequest, "targets" | "message">): number {
-  const textBytes = Buffer.byteLength(message) * targets.length;
+export function bytesOf({
+  targets,
+  message,
+  source,
+  link,
+}: Pick<NotifyRequest, "targets" | "message" | "source" | "link">): number {
+  const textBytes = Buffer.byteLength(message + source + (link ?? "")) * targets.length;
   if (textBytes <= limits.notifyBytes) return textBytes + targets.length * overheadBytes;
   const detail = `is for so many that the texts together have more than ${limits.notifyBytes} bytes: tell fewer at once`;
   throw new AppError("invalid_body", {

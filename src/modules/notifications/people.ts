@@ -1,3 +1,4 @@
+import type { Clock } from "../../lib/clock.ts";
 import { type Queryable, type Tx, arrayLiteral } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
 import { Lru } from "../../lib/lru.ts";
@@ -12,6 +13,8 @@ type PersonRow = {
   readonly stream_n: number;
 };
 
+export type Locked = { readonly people: ReadonlyMap<number, PersonState>; readonly nowMs: number };
+
 /** People who are known to have a row; rows stay for ever. */
 export const knownPeopleMax = 100_000;
 
@@ -19,10 +22,13 @@ export const knownPeopleMax = 100_000;
 export class People {
   readonly #known = new Lru<number, true>(knownPeopleMax);
 
-  /** What is counted for people, who must exist; their rows are locked until the transaction ends. */
-  async lock(tx: Tx, ids: readonly number[], nowMs: number): Promise<ReadonlyMap<number, PersonState>> {
+  /**
+   * What is counted for people, who must exist; their rows are locked until the transaction ends. `nowMs` is the moment of
+   * it, after the locks: whoever had to wait for them must not leave out what has ended meanwhile.
+   */
+  async lock(tx: Tx, ids: readonly number[], clock: Clock): Promise<Locked> {
     const wanted = [...new Set(ids)].toSorted((a, b) => a - b);
-    if (wanted.length === 0) return new Map();
+    if (wanted.length === 0) return { people: new Map(), nowMs: clock.now() };
     // Made before any is locked, or two of these could wait for each other.
     const missing = wanted.filter((id) => this.#known.get(id) === undefined);
     if (missing.length > 0) await makeRows(tx, missing);
@@ -39,8 +45,10 @@ export class People {
     tx.afterCommit(() => {
       for (const id of missing) this.#known.set(id, true);
     });
+    const nowMs = clock.now();
     const ended = await countEnded(tx, list, nowMs);
-    return new Map(rows.map((row) => [row.user_id, toState(row, ended.get(row.user_id))]));
+    const people = new Map(rows.map((row) => [row.user_id, toState(row, ended.get(row.user_id))]));
+    return { people, nowMs };
   }
 }
 
@@ -82,12 +90,13 @@ function toState(row: PersonRow, ended: Ended = { unread: 0, stored: 0 }): Perso
 export async function savePeople(db: Queryable, people: ReadonlyMap<number, PersonState>): Promise<void> {
   if (people.size === 0) return;
   const states = [...people.values()];
+  // The ids are said twice: by the join alone, what is prepared while the table is small reads all of it from then on.
   await db.query(
     `update notification_person p
         set version = k.version, unread = k.unread, stored = k.stored, stream_ms = k.stream_ms, stream_n = k.stream_n
        from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::bigint[], $6::int[])
             k(user_id, version, unread, stored, stream_ms, stream_n)
-      where p.user_id = k.user_id`,
+      where p.user_id = any($1::bigint[]) and p.user_id = k.user_id`,
     [
       arrayLiteral([...people.keys()]),
       arrayLiteral(states.map(({ version }) => version)),

@@ -32,11 +32,13 @@ export function createPlain(store: NotificationStore, replay: ReplayUnread): Pla
       return [topics.user(id)];
     },
     backlog: (actor) => unreadOf(replay, actor),
-    render: (_topic, type, data) => {
+    render: (_topic, type, data, nowMs) => {
       // Of what was redacted nothing is left to show.
       if (type === "notification.created") {
         const { notification } = data as Partial<NotificationCreatedData>;
-        return notification === undefined ? [] : [pushText(notification)];
+        // Whoever was slow to take it, or the log to tell it: what has ended meanwhile is not pushed.
+        const isOver = notification === undefined || Date.parse(notification.expires_at) <= nowMs;
+        return isOver ? [] : [pushText(notification)];
       }
       if (type !== "notification.marked") return [];
       const { state, notifications = [] } = data as Partial<NotificationMarkedData>;
@@ -44,7 +46,7 @@ export function createPlain(store: NotificationStore, replay: ReplayUnread): Pla
       return notifications.map((place) => ackText(place));
     },
     accepts: (frame) => frame["type"] === "notification.read",
-    handle: async ({ actor, params }) => {
+    handle: async ({ actor, params, isHeard }) => {
       const fields = check(params);
       if (fields !== undefined) throw new AppError("invalid_body", { fields });
       const { data } = params as SeedRead;
@@ -52,8 +54,8 @@ export function createPlain(store: NotificationStore, replay: ReplayUnread): Pla
         { userId: personOf(actor).id, actor: actorName(actor) },
         { state: "read", notification_ids: [data.notification_id] },
       );
-      // What changed something is acknowledged to all devices, this one too, by its entry; a repetition only here.
-      return marked.length > 0 ? undefined : { type: "notification.read.ack", data };
+      // What changed something is acknowledged to all devices, this one too if it hears that, by its entry.
+      return marked.length > 0 && isHeard ? undefined : { type: "notification.read.ack", data };
     },
   };
 }

@@ -7,9 +7,12 @@ import { saveNotify } from "./save-notify.ts";
 import type { NotificationStore } from "./store.ts";
 
 /** Notifications in PostgreSQL: rows, counts and entries are written in one transaction. */
-export function createPostgresStore(deps: Pick<Deps, "db" | "eventlog" | "clock">): NotificationStore {
+export function createPostgresStore(
+  deps: Pick<Deps, "db" | "eventlog" | "clock">,
+  people: People = new People(),
+): NotificationStore {
   const { db, clock } = deps;
-  const own = { ...deps, people: new People() };
+  const own = { ...deps, people };
   return {
     notify: (requests, { again = false } = {}) => saveNotify(own, requests, again),
     mark: (who, mark) => markNotifications(own, who, mark),

@@ -1,9 +1,11 @@
+import { limits } from "../../../protocol/limits.ts";
 import { topics } from "../../../protocol/topics.ts";
 import type { NotificationCreatedData } from "../../../protocol/notifications.ts";
 import { usernamesOf } from "../../access/people.ts";
 import type { Deps } from "../../deps.ts";
 import { type NewEntry, jsonText } from "../../eventlog/eventlog.ts";
 import { type Queryable, type Tx, arrayLiteral } from "../../lib/db.ts";
+import type { Clock } from "../../lib/clock.ts";
 import type { AppError } from "../../lib/errors.ts";
 import {
   type FreshNotification,
@@ -12,6 +14,7 @@ import {
   type NotifyDecision,
   type NotifyFacts,
   type NotifyRequest,
+  type PersonState,
   decideNotify,
   notificationIdOf,
   requestKey,
@@ -31,11 +34,11 @@ export async function saveNotify(
   again: boolean,
 ): Promise<readonly (NotifyAnswer | AppError)[]> {
   return db.transaction(async (tx) => {
-    const read = await readFacts(tx, people, requests, clock.now());
+    const read = await readFacts(tx, people, requests, clock);
     const facts = again ? { ...read, made: await findMade(tx, requests) } : read;
     const decision = decideNotify(requests, facts);
     await insertNotifications(tx, decision.fresh);
-    await savePeople(tx, decision.people);
+    await savePeople(tx, await makeRoom(tx, decision.people));
     await rememberRequests(tx, decision.keyed, facts.nowMs);
     if (decision.fresh.length > 0) await eventlog.appendIn(tx, decision.fresh.map(createdEntry));
     return decision.answers;
@@ -46,7 +49,7 @@ async function readFacts(
   tx: Tx,
   rows: People,
   requests: readonly NotifyRequest[],
-  nowMs: number,
+  clock: Clock,
 ): Promise<NotifyFacts> {
   const { known, inFlight } = await findRequests(tx, requests);
   // Whoever needs no answer from the people needs none of their locks either.
@@ -57,7 +60,7 @@ async function readFacts(
     for (const { id } of targets) ids.add(id);
   }
   const usernames = await usernamesOf(tx, [...ids]);
-  const people = await rows.lock(tx, [...usernames.keys()], nowMs);
+  const { people, nowMs } = await rows.lock(tx, [...usernames.keys()], clock);
   return { usernames, people, known, inFlight, made: new Set(), nowMs };
 }
 
@@ -106,6 +109,26 @@ async function findRequests(tx: Tx, requests: readonly NotifyRequest[]): Promise
 
 /** Sets these locks apart from other advisory ones; any number. */
 const lockSeed = 7_319_204;
+
+/** Who has more than are kept loses the oldest of what they have read: what is unread is never given up for it. */
+async function makeRoom(
+  tx: Tx,
+  people: ReadonlyMap<number, PersonState>,
+): Promise<ReadonlyMap<number, PersonState>> {
+  const after = new Map(people);
+  for (const [userId, state] of people) {
+    const surplus = state.stored - limits.notificationsPerPerson;
+    if (surplus <= 0) continue;
+    const { rowCount } = await tx.query(
+      `delete from notification where id in (
+         select id from notification where user_id = $1 and state in ('read', 'archived')
+          order by stream_ms, stream_n limit $2)`,
+      [userId, surplus],
+    );
+    after.set(userId, { ...state, stored: state.stored - rowCount });
+  }
+  return after;
+}
 
 async function insertNotifications(db: Queryable, fresh: readonly FreshNotification[]): Promise<void> {
   if (fresh.length === 0) return;

@@ -12,6 +12,7 @@ import {
 } from "../../../protocol/notifications.ts";
 import { uuidv7 } from "../../../protocol/ids.ts";
 import { limits } from "../../../protocol/limits.ts";
+import { eventually } from "../../../test/harness.ts";
 import { parseData } from "../../eventlog/eventlog.ts";
 import type { Stage } from "./notifications.fixture.ts";
 import { idsOf, requestTo } from "./requests.fixture.ts";
@@ -109,6 +110,49 @@ export function testNotificationStore(name: string, open: () => Promise<Stage>):
     assert.equal(await store.expire(never), limits.notificationsPerPerson);
     assert.equal((await store.unread(ann)).unread, 1);
     assert.equal(idsOf((await store.notify([requestTo([ann])]))[0]).includes("inbox_full"), false);
+  });
+
+  test(`${name}: what was read makes room for what is new, the oldest first; what is unread never does`, async () => {
+    const { store, person } = await open();
+    const ann = await person();
+    const who = { userId: ann, actor: `user:${ann}` };
+    const many = Array.from({ length: limits.notificationsPerPerson }, () => requestTo([ann]));
+    const answers = (
+      await Promise.all([0, 1, 2, 3, 4].map((n) => store.notify(many.slice(n * 2_000, (n + 1) * 2_000))))
+    ).flat();
+    assert.equal(answers.length, limits.notificationsPerPerson);
+    const [oldest] = (await store.replay([{ userId: ann, after: nobody }]))[0] ?? [];
+    await store.mark(who, { state: "read", up_to: oldest?.stream_id ?? "" });
+    const [fits, full] = await store.notify([requestTo([ann]), requestTo([ann])]);
+    assert.deepEqual([idsOf(fits).includes("inbox_full"), idsOf(full)], [false, ["inbox_full"]]);
+    const { notifications } = await store.list(ann, { state: "read" });
+    assert.deepEqual(notifications, [], "the one that was read has made room");
+    assert.equal((await store.unread(ann)).unread, limits.notificationsPerPerson);
+  });
+
+  test(`${name}: what ends while others are waited for is not counted by who has waited`, async () => {
+    const { store, person, clock, db } = await open();
+    const ann = await person();
+    await store.notify([requestTo([ann], { ttlS: 5 }), requestTo([ann])]);
+    const locked = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    const holding = db.transaction(async (tx) => {
+      await tx.query("select from notification_person where user_id = $1 for update", [ann]);
+      locked.resolve();
+      await released.promise;
+    });
+    await locked.promise;
+    const telling = store.notify([requestTo([ann])]);
+    await eventually("it waits", async () => {
+      const { rows } = await db.query("select from pg_locks where not granted");
+      return rows.length > 0;
+    });
+    clock.advance(6_000);
+    released.resolve();
+    await Promise.all([holding, telling]);
+    assert.deepEqual(await store.unread(ann), { unread: 2, version: 3 });
+    const { notifications } = await store.list(ann, {});
+    assert.equal(notifications[0]?.created_at, new Date(clock.now()).toISOString());
   });
 
   test(`${name}: the same request under the same key has its effect once, and another one is refused`, async () => {

@@ -15,8 +15,8 @@ import type { Marked } from "./mark.ts";
  *
  * 1. What `notify` and `mark` resolve with is durable, and so is the entry in the log that tells devices of it: both or
  *    neither.
- * 2. Of one person, stream ids and versions grow in the order in which entries tell of them. No version is told twice
- *    with different counts.
+ * 2. Of one person, stream ids and versions grow in the order in which entries tell of them. Within one version notifications
+ *    only end: of two counts with the same version the smaller one is the newer.
  * 3. `unread`, wherever it is told, is the number of notifications in state unread or seen that had not ended by the
  *    server's clock when it was told.
  * 4. What has ended is neither listed nor replayed nor marked, whether it has been removed yet or not.
