@@ -49,6 +49,12 @@ const benches: readonly Listed[] = [
     summary: "durable chat messages over the socket and over HTTP, and how soon another member has them",
     load: async () => (await import("./send.ts")).runSend,
   },
+  {
+    name: "notify",
+    summary:
+      "notifications for one and for everybody until they are heard, and what waits for those who come back",
+    load: async () => (await import("./notify.ts")).runNotify,
+  },
 ];
 
 async function main(argv: readonly string[]): Promise<number> {

@@ -21,8 +21,8 @@ export type SendResult = {
 
 /** One message on its way at a time. */
 export type Lane = {
-  /** Resolves with whether it was accepted. */
-  send(roomId: number, content: string): Promise<boolean>;
+  /** To a room or a person. Resolves with whether it was accepted. */
+  send(id: number, content: string): Promise<boolean>;
 };
 
 export type Lanes = Disposable & { readonly lanes: readonly Lane[] };

@@ -6,7 +6,7 @@ import { openSocketLanes } from "./socket-lanes.ts";
 
 async function send(load: SendLoad): Promise<SendResult> {
   using open = await (load.via === "http" ? openHttpLanes(load) : openSocketLanes(load));
-  return await new SendRun(load).run(open.lanes);
+  return await new SendRun({ ...load, ids: load.roomIds }).run(open.lanes);
 }
 
 obeyLoads(0, send);

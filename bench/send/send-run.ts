@@ -1,21 +1,25 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Load, placeOf } from "../gateway/load.ts";
 import { markedContent } from "../gateway/messages.ts";
 import { quantile } from "../harness/spread.ts";
 import type { Lane, SendLoad, SendResult } from "./send-load.ts";
 
+/** `ids`: the rooms or people to whom messages go in turn. */
+type RunLoad = Pick<Load, "ids"> & Pick<SendLoad, "forMs" | "perSecond">;
+
 /**
- * Sends messages into the rooms in turn. Closed loop: each lane sends its next one on the answer. Open loop: messages are
+ * Sends messages to rooms or people in turn. Closed loop: each lane sends its next one on the answer. Open loop: messages are
  * due by the clock, wait when no lane is free, and carry the moment at which they were due.
  */
 export class SendRun {
-  readonly #load: SendLoad;
+  readonly #load: RunLoad;
   readonly #latencies: number[] = [];
   readonly #startedAt = performance.now();
   readonly #startedNs = process.hrtime.bigint();
   #next = 0;
   #failed = 0;
 
-  constructor(load: SendLoad) {
+  constructor(load: RunLoad) {
     this.#load = load;
   }
 
@@ -33,16 +37,16 @@ export class SendRun {
   }
 
   async #serve(lane: Lane): Promise<void> {
-    const { forMs, perSecond, roomIds } = this.#load;
+    const { forMs, perSecond } = this.#load;
     for (;;) {
-      const number = this.#next++;
-      const dueMs = perSecond === undefined ? this.#passedMs() : (number * 1_000) / perSecond;
+      const index = this.#next++;
+      const dueMs = perSecond === undefined ? this.#passedMs() : (index * 1_000) / perSecond;
       if (dueMs >= forMs) return;
       const earlyMs = dueMs - this.#passedMs();
       if (earlyMs > 0) await sleep(earlyMs);
-      const roomId = roomIds[number % roomIds.length] ?? 0;
+      const { id, number } = placeOf(this.#load, index);
       const dueNs = this.#startedNs + BigInt(Math.round(dueMs * 1_000_000));
-      const accepted = await lane.send(roomId, markedContent(roomId, number, dueNs));
+      const accepted = await lane.send(id, markedContent(id, number, dueNs));
       if (accepted) this.#latencies.push(this.#passedMs() - dueMs);
       else this.#failed++;
     }

@@ -52,7 +52,7 @@ export function planRounds(
 
 export type Scene = {
   readonly server: Server;
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "inFlight">;
   /** Sends one message more and resolves when it is acknowledged. */
   readonly probe: () => Promise<void>;
 };
