@@ -92,7 +92,9 @@ test("a poison message holds up its own contact only, is shown with error and pa
   assert.deepEqual(detail, { ...letter, data: { source_id: source.id, payload: sent } });
   const { groups } = (await request("GET", "/api/v1/consumers", { key: admin })).as(ConsumerGroupList);
   assert.deepEqual(
-    groups.map(({ partitions, ...figures }) => ({ ...figures, partitions: partitions.length })),
+    groups
+      .filter(({ group }) => group === "inbox")
+      .map(({ partitions, ...figures }) => ({ ...figures, partitions: partitions.length })),
     [
       {
         group: "inbox",
