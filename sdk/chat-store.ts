@@ -17,6 +17,7 @@ import type { ChatEntry, ChatState, Snapshot } from "./chat-view.ts";
 import type { Client } from "./client.ts";
 import { Errands } from "./errands.ts";
 import { clientError } from "./errors.ts";
+import { followPerson } from "./follow-person.ts";
 import { Journal, type Scope } from "./journal.ts";
 import { type Source, createSource } from "./observable.ts";
 import type { QueuedMessage } from "./queued-message.ts";
@@ -55,7 +56,6 @@ export class ChatStore {
   readonly #gaps = new Map<number, number>();
   readonly #journal = new Journal();
   #listRead = false;
-  #resting = false;
   #stopped = false;
 
   constructor(client: Client, me: number) {
@@ -94,19 +94,11 @@ export class ChatStore {
   }
 
   async start(): Promise<void> {
-    const { account, connection } = this.#client;
     const { me } = this.get();
+    const [stop, rest, hurry] = [() => this.stop(), () => this.#rest(), () => this.#hurry()];
     this.#ends.push(
       this.#queue.messages.subscribe((waiting) => this.#set(withPending(this.get(), waiting))),
-      // Somebody else has signed in, perhaps in another tab: what one person wrote is not sent as another one's.
-      account.subscribe((person) => {
-        if (person !== undefined && person.id !== me) this.stop();
-      }),
-      connection.subscribe(({ state, reason, userId = me }) => {
-        if (userId !== me) this.stop();
-        else if (reason === "stopped") this.#rest();
-        else if (state === "open" || this.#resting) this.#hurry();
-      }),
+      ...followPerson(this.#client, me, { stop, rest, hurry }),
       this.#client.subscribe(topics.user(me), {
         entry: (entry) => this.#entry(entry),
         live: once(this.#readRooms),
@@ -207,7 +199,6 @@ export class ChatStore {
   }
 
   #hurry(): void {
-    this.#resting = false;
     this.#queue.start().catch(this.#readOutbox);
     this.#queue.hurry();
     this.#errands.hurry();
@@ -215,7 +206,6 @@ export class ChatStore {
 
   /** The client was stopped: nothing is sent or read until it is started. */
   #rest(): void {
-    this.#resting = true;
     this.#queue.stop();
     this.#errands.pause();
   }

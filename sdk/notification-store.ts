@@ -5,6 +5,7 @@ import type { Client, PushedEntry } from "./client.ts";
 import { Errands, isPassing } from "./errands.ts";
 import { clientError } from "./errors.ts";
 import { readsMax } from "./journal.ts";
+import { followPerson } from "./follow-person.ts";
 import { type NotificationCalls, notificationCallsUntil } from "./notification-calls.ts";
 import {
   type NotificationsState,
@@ -82,18 +83,11 @@ export class NotificationStore {
   }
 
   start(): void {
-    const { account, connection, surroundings } = this.#client;
+    const { surroundings } = this.#client;
     const me = this.#me;
+    const [stop, rest, hurry] = [() => this.stop(), () => this.#rest(), () => this.#hurry()];
     this.#ends.push(
-      // Somebody else has signed in, perhaps in another tab: what one person has read is not told as another one.
-      account.subscribe((person) => {
-        if (person !== undefined && person.id !== me) this.stop();
-      }),
-      connection.subscribe(({ state, reason, userId = me }) => {
-        if (userId !== me) this.stop();
-        else if (reason === "stopped") this.#rest();
-        else if (state === "open" || this.#resting) this.#hurry();
-      }),
+      ...followPerson(this.#client, me, { stop, rest, hurry }),
       this.#client.subscribe(topics.user(me), {
         entry: this.#entry,
         live: once(this.#readUnread),

@@ -164,12 +164,12 @@ export class Dispatch {
     while (connection.phase === "open") {
       const [frame] = waiting;
       if (frame === undefined) break;
+      // It lives as long as it is served, though nothing new of it is read.
+      connection.heard = true;
       const lateMs = this.#turn(connection);
       if (lateMs > 0) await pause(Math.min(lateMs, lookAgainMs));
       else {
         await this.#handle(connection, undefined, { kind: "plain", frame });
-        // It is heard as long as it is served, though nothing new of it is read.
-        connection.heard = true;
         waiting.shift();
       }
     }

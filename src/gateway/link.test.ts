@@ -10,7 +10,7 @@ import { frameOf } from "./frames.ts";
 import { EventStreamLink, WebSocketLink, closeWithinMs, corkedBytesMax } from "./link.ts";
 
 /** A stream that somebody has asked for, its link, and the connection of whoever asked. */
-async function open(t: TestContext) {
+async function open(t: TestContext, topics: readonly string[] = ["room/1"]) {
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -26,7 +26,7 @@ async function open(t: TestContext) {
   client.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
   const [, response] = (await once(server, "request")) as [unknown, ServerResponse];
   response.writeHead(200, { "content-type": "text/event-stream" });
-  const link = new EventStreamLink(response, new Map([["room/1", "1-0-0"]]));
+  const link = new EventStreamLink(response, new Map(topics.map((topic) => [topic, "1-0-0"])));
   const closed = once(response, "close");
   return { client, response, link, closed };
 }
@@ -69,22 +69,34 @@ test("a stream whose client takes what it is sent ends with the reason, and nobo
   assert.deepEqual([response.writableFinished, cut.mock.callCount()], [true, 0]);
 });
 
-test("each stream counts what all of them are handed by its own topics, a ping between them too", () => {
+test("each stream counts what all of them are handed by its own topics, a ping between them too", async (t) => {
   const position = (n: number): string => `1-0-${n}`;
   const bytes = Buffer.concat([
     frameOf({ type: "limited", topic: "room/1", position: position(5) }),
     Buffer.from([0x89, 0]),
     frameOf({ type: "positions", positions: { "room/1": position(7), "room/2": position(8) } }),
   ]);
-  const heard: string[] = [];
-  for (const topics of [["room/1"], ["room/2", "room/1"]]) {
-    const written: string[] = [];
-    const response = { write: (text: string) => written.push(text) } as unknown as ServerResponse;
-    const link = new EventStreamLink(response, new Map(topics.map((topic) => [topic, position(1)])));
-    link.write(bytes);
-    heard.push(...(written.join("").match(/^(?:id: .*|:)$/gm) ?? []));
+  const streams = [await open(t), await open(t, ["room/2", "room/1"])];
+  const texts = streams.map(({ client }) => {
+    const parts: string[] = [];
+    client.on("data", (part: Buffer) => parts.push(part.toString()));
+    client.resume();
+    return parts;
+  });
+  for (const { link } of streams) link.write(bytes);
+  for (const { link, closed } of streams) {
+    link.close(code, meaning);
+    await closed;
   }
-  assert.deepEqual(heard, ["id: 1-0-5", ":", "id: 1-0-7", "id: 1-0-1,1-0-5", ":", "id: 1-0-8,1-0-7"]);
+  while (!texts.every((parts) => parts.join("").endsWith("\r\n0\r\n\r\n")))
+    await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(
+    texts.map((parts) => parts.join("").match(/^(?:id: .*|:)$/gm)),
+    [
+      ["id: 1-0-5", ":", "id: 1-0-7"],
+      ["id: 1-0-0,1-0-5", ":", "id: 1-0-8,1-0-7"],
+    ],
+  );
 });
 
 /** What goes to the system, piece by piece. */

@@ -1,7 +1,6 @@
 import type { Consumer } from "../../eventlog/consumer.ts";
 import { type RedactedData, parseData, redactedType } from "../../eventlog/eventlog.ts";
-import type { ExpireDeps } from "./expire.ts";
-import { removeNotifications } from "./expire.ts";
+import { type ExpireDeps, expireBatchMax, removeNotifications } from "./expire.ts";
 
 /** Notices of one transaction; each may name many entries. */
 const batchMax = 100;
@@ -25,7 +24,9 @@ export function followRedactions(deps: Omit<ExpireDeps, "db">): Consumer {
         "select id, user_id from notification where id = any($1::uuid[])",
         [named],
       );
-      await removeNotifications(tx, deps, rows);
+      // One entry tells a person of each part, and must not be larger than an entry may be.
+      for (let from = 0; from < rows.length; from += expireBatchMax)
+        await removeNotifications(tx, deps, rows.slice(from, from + expireBatchMax));
     },
   };
 }

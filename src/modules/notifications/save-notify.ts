@@ -38,7 +38,7 @@ export async function saveNotify(
     const facts = again ? { ...read, made: await findMade(tx, requests) } : read;
     const decision = decideNotify(requests, facts);
     await insertNotifications(tx, decision.fresh);
-    await savePeople(tx, await makeRoom(tx, decision.people));
+    await savePeople(tx, await makeRoom(tx, decision.people, facts.nowMs));
     await rememberRequests(tx, decision.keyed, facts.nowMs);
     if (decision.fresh.length > 0) await eventlog.appendIn(tx, decision.fresh.map(createdEntry));
     return decision.answers;
@@ -114,18 +114,32 @@ const lockSeed = 7_319_204;
 async function makeRoom(
   tx: Tx,
   people: ReadonlyMap<number, PersonState>,
+  nowMs: number,
 ): Promise<ReadonlyMap<number, PersonState>> {
+  // What has ended takes no place: it is removed within a minute.
+  const surpluses = [...people].map(([userId, { stored, endedStored }]): [number, number] => {
+    return [userId, stored - endedStored - limits.notificationsPerPerson];
+  });
+  const full = surpluses.filter(([, surplus]) => surplus > 0);
+  if (full.length === 0) return people;
+  const { rows } = await tx.query<{ user_id: number; removed: number }>(
+    `with gone as (
+       delete from notification where id in (
+         select n.id from unnest($1::bigint[], $2::int[]) k(user_id, surplus) cross join lateral (
+           select id from notification where user_id = k.user_id and state in ('read', 'archived') and expires_at > $3
+            order by stream_ms, stream_n limit k.surplus) n)
+       returning user_id)
+     select user_id, count(*)::int as removed from gone group by user_id`,
+    [
+      arrayLiteral(full.map(([userId]) => userId)),
+      arrayLiteral(full.map(([, surplus]) => surplus)),
+      new Date(nowMs),
+    ],
+  );
   const after = new Map(people);
-  for (const [userId, state] of people) {
-    const surplus = state.stored - limits.notificationsPerPerson;
-    if (surplus <= 0) continue;
-    const { rowCount } = await tx.query(
-      `delete from notification where id in (
-         select id from notification where user_id = $1 and state in ('read', 'archived')
-          order by stream_ms, stream_n limit $2)`,
-      [userId, surplus],
-    );
-    after.set(userId, { ...state, stored: state.stored - rowCount });
+  for (const { user_id: userId, removed } of rows) {
+    const state = after.get(userId);
+    if (state !== undefined) after.set(userId, { ...state, stored: state.stored - removed });
   }
   return after;
 }

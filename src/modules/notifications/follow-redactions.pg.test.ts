@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { uuidv7 } from "../../../protocol/ids.ts";
+import { topics } from "../../../protocol/topics.ts";
+import { type Entry, jsonText, redactedType } from "../../eventlog/eventlog.ts";
+import { expireBatchMax } from "./expire.ts";
+import { followRedactions } from "./follow-redactions.ts";
+import { openStage } from "./notifications.fixture.ts";
+import { People } from "./people.ts";
+import { createPostgresStore } from "./postgres-store.ts";
+import { idsOf, requestTo } from "./requests.fixture.ts";
+
+test("what is erased of one person's goes, however much it is, and entries of their size tell of it", async () => {
+  const stage = await openStage(createPostgresStore);
+  const { db, store, clock, eventlog, person, entries } = stage;
+  const [ann, bob] = [await person(), await person()];
+  const answers = await store.notify(Array.from({ length: expireBatchMax + 1 }, () => requestTo([ann])));
+  await store.notify([requestTo([ann, bob])]);
+  const notice: Entry = {
+    id: uuidv7(),
+    partition: 0,
+    offset: 1,
+    topic: topics.user(ann),
+    type: redactedType,
+    time: clock.now(),
+    actor: "system",
+    data: jsonText({ entry_ids: answers.flatMap((answer) => idsOf(answer)), reason: "erased" }),
+    trace: undefined,
+  };
+  const consumer = followRedactions({ eventlog, clock, people: new People() });
+  const { signal } = new AbortController();
+  // A notice that comes again finds nothing left to do.
+  for (let times = 0; times < 2; times++) {
+    await db.transaction((tx) => consumer.handle([notice], tx, signal));
+    assert.equal((await store.unread(ann)).unread, 1);
+  }
+  assert.equal((await store.unread(bob)).unread, 1);
+  const told = (await entries(ann)).filter(({ type }) => type === "notification.expired");
+  assert.equal(told.length, 2);
+});
