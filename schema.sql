@@ -337,6 +337,8 @@ table notification (
   link text,
   created_at timestamp with time zone not null,
   expires_at timestamp with time zone not null,
+  gathered integer not null default 1,
+  constraint notification_gathered_check CHECK ((gathered > 0)),
   constraint notification_message_length CHECK (((char_length(message) >= 1) AND (char_length(message) <= 4096))),
   constraint notification_pkey PRIMARY KEY (id),
   constraint notification_place UNIQUE (user_id, stream_ms, stream_n),
@@ -347,6 +349,86 @@ table notification (
 CREATE INDEX notification_expiry ON public.notification USING btree (expires_at);
 CREATE INDEX notification_unread ON public.notification USING btree (user_id, stream_ms, stream_n) WHERE (state = ANY (ARRAY['unread'::text, 'seen'::text]));
 
+table notification_broadcast (
+  id uuid not null,
+  version bigint not null,
+  stream_ms bigint not null,
+  stream_n integer not null,
+  message text not null,
+  source text not null,
+  category text not null,
+  critical boolean not null,
+  link text,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  constraint notification_broadcast_count CHECK ((stream_n >= 500000000)),
+  constraint notification_broadcast_message_length CHECK (((char_length(message) >= 1) AND (char_length(message) <= 4096))),
+  constraint notification_broadcast_pkey PRIMARY KEY (id),
+  constraint notification_broadcast_place UNIQUE (stream_ms, stream_n),
+  constraint notification_broadcast_source_check CHECK (((char_length(source) >= 1) AND (char_length(source) <= 64))),
+  constraint notification_broadcast_version_key UNIQUE (version)
+);
+CREATE INDEX notification_broadcast_expiry ON public.notification_broadcast USING btree (expires_at);
+
+table notification_broadcast_ledger (
+  id boolean not null default true,
+  version bigint not null default 0,
+  stream_ms bigint not null default 0,
+  stream_n integer not null default 0,
+  constraint notification_broadcast_ledger_id_check CHECK (id),
+  constraint notification_broadcast_ledger_pkey PRIMARY KEY (id),
+  constraint notification_broadcast_ledger_version_check CHECK ((version >= 0))
+);
+
+table notification_digest (
+  id uuid not null,
+  user_id bigint not null,
+  category text not null,
+  gathered integer not null,
+  opened_at timestamp with time zone not null,
+  closes_at timestamp with time zone not null,
+  constraint notification_digest_gathered_check CHECK ((gathered > 0)),
+  constraint notification_digest_open UNIQUE (user_id, category),
+  constraint notification_digest_pkey PRIMARY KEY (id),
+  constraint notification_digest_user_id_fkey FOREIGN KEY (user_id) REFERENCES notification_person(user_id)
+);
+CREATE INDEX notification_digest_due ON public.notification_digest USING btree (closes_at);
+
+table notification_held (
+  id uuid not null,
+  place bigint not null generated always as identity,
+  user_id bigint not null,
+  digest_id uuid,
+  release_at timestamp with time zone,
+  actor text not null,
+  message text not null,
+  source text not null,
+  category text not null,
+  link text,
+  created_at timestamp with time zone not null,
+  ttl_s integer not null,
+  constraint notification_held_digest_id_fkey FOREIGN KEY (digest_id) REFERENCES notification_digest(id),
+  constraint notification_held_message_length CHECK (((char_length(message) >= 1) AND (char_length(message) <= 4096))),
+  constraint notification_held_pkey PRIMARY KEY (id),
+  constraint notification_held_source_check CHECK (((char_length(source) >= 1) AND (char_length(source) <= 64))),
+  constraint notification_held_ttl_s_check CHECK ((ttl_s > 0)),
+  constraint notification_held_user_id_fkey FOREIGN KEY (user_id) REFERENCES notification_person(user_id),
+  constraint notification_held_waits_for_one CHECK (((digest_id IS NULL) <> (release_at IS NULL)))
+);
+CREATE INDEX notification_held_digest ON public.notification_held USING btree (digest_id, place) WHERE (digest_id IS NOT NULL);
+CREATE INDEX notification_held_due ON public.notification_held USING btree (release_at, place) WHERE (digest_id IS NULL);
+CREATE INDEX notification_held_person ON public.notification_held USING btree (user_id);
+
+sequence notification_held_place_seq;
+
+table notification_origin (
+  origin uuid not null,
+  user_id bigint not null,
+  notification_id uuid,
+  constraint notification_origin_pkey PRIMARY KEY (origin, user_id),
+  constraint notification_origin_user_id_fkey FOREIGN KEY (user_id) REFERENCES notification_person(user_id)
+);
+
 table notification_person (
   user_id bigint not null,
   version bigint not null default 0,
@@ -354,12 +436,62 @@ table notification_person (
   stored integer not null default 0,
   stream_ms bigint not null default 0,
   stream_n integer not null default 0,
+  preferences jsonb,
+  held integer not null default 0,
+  broadcast_marks jsonb not null default '{}'::jsonb,
+  constraint notification_person_held_check CHECK ((held >= 0)),
   constraint notification_person_pkey PRIMARY KEY (user_id),
   constraint notification_person_stored CHECK ((stored >= unread)),
   constraint notification_person_unread_check CHECK ((unread >= 0)),
   constraint notification_person_user_id_fkey FOREIGN KEY (user_id) REFERENCES account_user(id),
   constraint notification_person_version_check CHECK ((version >= 0))
 ) with (fillfactor=50);
+
+table notification_push_due (
+  subscription_id bigint not null,
+  notification_id uuid not null,
+  user_id bigint not null,
+  told_at timestamp with time zone not null,
+  due_at timestamp with time zone not null,
+  failures integer not null default 0,
+  constraint notification_push_due_failures_check CHECK ((failures >= 0)),
+  constraint notification_push_due_pkey PRIMARY KEY (subscription_id, notification_id),
+  constraint notification_push_due_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES notification_push_subscription(id) ON DELETE CASCADE
+);
+CREATE INDEX notification_push_due_at ON public.notification_push_due USING btree (due_at);
+
+table notification_push_key (
+  only_one boolean not null default true,
+  public_key bytea not null,
+  private_key bytea not null,
+  constraint notification_push_key_only_one_check CHECK (only_one),
+  constraint notification_push_key_pkey PRIMARY KEY (only_one),
+  constraint notification_push_key_private_key_check CHECK ((octet_length(private_key) = 32)),
+  constraint notification_push_key_public_key_check CHECK ((octet_length(public_key) = 65))
+);
+
+table notification_push_subscription (
+  id bigint not null generated always as identity,
+  user_id bigint not null,
+  session_id uuid,
+  endpoint text not null,
+  p256dh bytea not null,
+  auth bytea not null,
+  created_at timestamp with time zone not null,
+  renewed_at timestamp with time zone not null,
+  last_ok_at timestamp with time zone,
+  constraint notification_push_endpoint UNIQUE (endpoint),
+  constraint notification_push_subscription_auth_check CHECK ((octet_length(auth) = 16)),
+  constraint notification_push_subscription_endpoint_check CHECK (((octet_length(endpoint) >= 1) AND (octet_length(endpoint) <= 2000))),
+  constraint notification_push_subscription_p256dh_check CHECK ((octet_length(p256dh) = 65)),
+  constraint notification_push_subscription_pkey PRIMARY KEY (id),
+  constraint notification_push_subscription_session_id_fkey FOREIGN KEY (session_id) REFERENCES account_session(id) ON DELETE CASCADE,
+  constraint notification_push_subscription_user_id_fkey FOREIGN KEY (user_id) REFERENCES account_user(id)
+);
+CREATE INDEX notification_push_subscription_session ON public.notification_push_subscription USING btree (session_id);
+CREATE INDEX notification_push_subscription_user ON public.notification_push_subscription USING btree (user_id);
+
+sequence notification_push_subscription_id_seq;
 
 table notification_request (
   actor text not null,

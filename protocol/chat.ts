@@ -321,7 +321,18 @@ export type TypingData = { user_id: number; username: string; on: boolean };
 
 /** Entry types of the topic `room/ID`. */
 export const roomEntries = {
-  "message.created": Type.Object({ message: Message }, strict),
+  "message.created": Type.Object(
+    {
+      message: Message,
+      reply_to_user_id: Type.Optional(
+        Type.Union([id, Type.Null()], {
+          description:
+            "who wrote the message that it answers; null if it answers none, missing in old entries",
+        }),
+      ),
+    },
+    strict,
+  ),
   "message.edited": Type.Object({ message: Message }, strict),
   "message.deleted": Type.Object({ message: Message }, strict),
   "member.added": Type.Object({ room_id: id, member: Member }, strict),
@@ -338,6 +349,7 @@ export const userRoomEntries = {
 } as const;
 
 export type MessageEntryData = { message: Message };
+export type MessageCreatedData = MessageEntryData & { reply_to_user_id?: number | null };
 export type MemberEntryData = { room_id: number; member: Member };
 export type MemberRemovedData = { room_id: number; user_id: number };
 export type RoomChangedData = { room: Room };

@@ -58,8 +58,25 @@ export const limits = {
   /** Longest time until a notification ends, and how long it is unless told, in seconds. */
   notificationTtlS: 7_776_000,
   notificationTtlDefaultS: 900,
+  /** The same for what tells of an entry that somebody else made, such as a mention: unless the server's options say otherwise. */
+  occasionTtlDefaultS: 604_800,
+  /** People whom one message mentions; further ones are not told. */
+  mentionsPerMessage: 20,
+  /** What a notification quotes of a message, its sender's name included, in Unicode code points. */
+  quoteLength: 300,
   /** Notifications that are kept for one person. */
   notificationsPerPerson: 10_000,
+  /** Broadcasts that live at a time. */
+  broadcasts: 100,
+  /** Categories of which somebody wishes something of their own. */
+  categoryWishes: 100,
+  /** How long a digest gathers, in minutes. */
+  digestMinutesMin: 5,
+  digestMinutes: 1_440,
+  /** Browsers that one person has subscribed to web push; one more takes the place of the one that was silent longest. */
+  pushSubscriptionsPerPerson: 20,
+  /** Longest address that a push service gives to a browser, in characters. */
+  pushEndpointLength: 2_000,
   /** Longest link of a notification, in UTF-16 units. */
   linkLength: 2_000,
   /** Longest `Idempotency-Key`, in characters. */

@@ -108,11 +108,24 @@ export type Notify = {
   link?: string;
 };
 
-export const targetFaults = ["unknown_person", "login_mismatch", "inbox_full"] as const;
+export const targetFaults = ["unknown_person", "login_mismatch", "inbox_full", "muted"] as const;
 export type TargetFault = (typeof targetFaults)[number];
 /** What became of a target, in the order of the request. Those that cannot be told are named, and hold up nobody. */
 export const NotifyResult = Type.Union([
-  Type.Object({ target: Target, notification_id: uuid }, strict),
+  Type.Object(
+    {
+      target: Target,
+      notification_id: uuid,
+      held_until: Type.Optional(
+        Type.String({
+          format: "date-time",
+          description:
+            "when it is told, if not at once: the person has quiet hours, or wants a digest, of which this is the id then",
+        }),
+      ),
+    },
+    strict,
+  ),
   Type.Object(
     {
       target: Target,
@@ -125,7 +138,7 @@ export const NotifyResult = Type.Union([
   ),
 ]);
 export type NotifyResult =
-  | { target: Target; notification_id: string }
+  | { target: Target; notification_id: string; held_until?: string }
   | { target: Target; error: { code: TargetFault; detail: string } };
 export const Notified = Type.Object({ results: Type.Array(NotifyResult) }, strict);
 export type Notified = { results: NotifyResult[] };
@@ -144,6 +157,10 @@ export const Notification = Type.Object(
     category: Type.String(),
     critical: Type.Boolean(),
     link: Type.Union([Type.String(), Type.Null()]),
+    gathered: Type.Integer({
+      minimum: 1,
+      description: "how many it stands for: more than one if the person wants a digest of its category",
+    }),
     expires_at: time,
   },
   strict,
@@ -158,6 +175,7 @@ export type Notification = {
   category: string;
   critical: boolean;
   link: string | null;
+  gathered: number;
   expires_at: string;
 };
 

@@ -9,6 +9,8 @@ export const topics = {
   room: (roomId: number): string => `room/${roomId}`,
   live: (ownerId: number): string => `live/${ownerId}`,
   user: (userId: number): string => `user/${userId}`,
+  /** What everybody who is signed in is told. */
+  everybody: (): string => "broadcast/all",
   /** Signals only: whether somebody is there. */
   presence: (userId: number): string => `presence/${userId}`,
 } as const;

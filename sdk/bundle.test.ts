@@ -45,7 +45,7 @@ test("the client loads nothing but its own files and protocol files without sche
     [],
   );
   const withSchemas = loaded.filter((name) =>
-    /protocol\/(?:accounts|chat|frames|inbox|notifications|operations)\.ts/.test(name),
+    /protocol\/(?:accounts|broadcasts|chat|frames|inbox|notifications|operations|preferences)\.ts/.test(name),
   );
   assert.deepEqual(withSchemas, []);
   assert.ok(loaded.includes("protocol/close-codes.ts"));

@@ -116,7 +116,7 @@ const anyDeed: fc.Arbitrary<Deed> = fc.oneof(
 
 test("a snapshot and the entries after it equal a fresh fetch", () => {
   fc.assert(
-    fc.property(fc.array(deed, { maxLength: 30 }), (deeds) => {
+    fc.property(fc.array(deed, { maxLength: 30, size: "max" }), (deeds) => {
       const server = served();
       const before = stateOf(server);
       const from = server.log.length;
@@ -130,7 +130,7 @@ test("a snapshot and the entries after it equal a fresh fetch", () => {
 
 test("a membership that ends and begins again is the one that a fresh fetch of the rooms shows", () => {
   fc.assert(
-    fc.property(fc.array(anyDeed, { maxLength: 30 }), (deeds) => {
+    fc.property(fc.array(anyDeed, { maxLength: 30, size: "max" }), (deeds) => {
       const server = served();
       const from = server.log.length;
       const before = stateOf(server);
@@ -156,7 +156,7 @@ test("snapshots that arrive late, among entries that came meanwhile, change noth
     fc.constant({ kind: "arrive" } as const),
   );
   fc.assert(
-    fc.property(fc.array(happening, { maxLength: 60 }), (happenings) => {
+    fc.property(fc.array(happening, { maxLength: 60, size: "max" }), (happenings) => {
       const server = served();
       let state = stateOf(server);
       const heard: ChatEntry[] = [];
@@ -198,7 +198,7 @@ test("messages and read marks do not depend on the order of their entries, nor o
     type: "room.read",
     data: { room_id: 1, last_read_seq: seq, unread: 0 },
   }));
-  const entries = fc.array(fc.oneof(message, mark), { maxLength: 20 });
+  const entries = fc.array(fc.oneof(message, mark), { maxLength: 20, size: "max" });
   fc.assert(
     fc.property(
       entries.chain((list) =>

@@ -10,6 +10,7 @@ import { type Http, createHttp } from "./http.ts";
 import { type Network, surroundings } from "./network.ts";
 import { type NotificationCalls, notificationCalls } from "./notification-calls.ts";
 import { type Observable, type OnError, callSafely, throwLater } from "./observable.ts";
+import { type PushCalls, pushCalls } from "./push-calls.ts";
 import { reportingStorage } from "./reporting-storage.ts";
 import { Requests } from "./requests.ts";
 import { StoredSession } from "./session.ts";
@@ -26,6 +27,7 @@ export type { Clock } from "./clock.ts";
 export type { Http } from "./http.ts";
 export type { Network } from "./network.ts";
 export type { NotificationCalls, NotifyOptions } from "./notification-calls.ts";
+export type { BrowserSubscription, PushCalls } from "./push-calls.ts";
 export type { SocketClass } from "./socket.ts";
 export type { PushedEntry, PushedSignal, TopicHandlers } from "./topics.ts";
 export type { Call, Fetch, FetchAnswer } from "./transport.ts";
@@ -71,6 +73,7 @@ export type Client = {
   readonly accounts: AccountCalls;
   readonly chat: ChatCalls;
   readonly notifications: NotificationCalls;
+  readonly push: PushCalls;
   /** Other routes of the server. */
   readonly http: Http;
   readonly connection: Observable<ConnectionView>;
@@ -110,6 +113,7 @@ export function createClient(options: ClientOptions): Client {
     accounts: accountCalls({ http, transport, session, clock }),
     chat: chatCalls(http),
     notifications: notificationCalls(http),
+    push: pushCalls(http),
     http,
     connection: live.connection.view,
     account: session.account,

@@ -7,6 +7,8 @@ import {
   type Unread,
   notificationStates,
 } from "../protocol/notifications.ts";
+import type { Preferences } from "../protocol/preferences.ts";
+import { BroadcastBoard } from "./broadcast-server.fixture.ts";
 import { type NotificationEntry, compareStreamIds } from "./notification-view.ts";
 import type { Asked, Told } from "./world.fixture.ts";
 
@@ -15,6 +17,8 @@ export class NotificationServer {
   now = 1_700_000_000_000;
   /** Entries of `user/ID`, in their order. */
   readonly log: NotificationEntry[] = [];
+  /** What everybody is told; what the person did with it is told in `user/ID`. */
+  readonly board: BroadcastBoard = new BroadcastBoard(() => this.now);
   readonly #rows = new Map<string, Notification>();
   #version = 0;
   #made = 0;
@@ -32,6 +36,7 @@ export class NotificationServer {
       category: "general",
       critical: false,
       link: null,
+      gathered: 1,
       expires_at: new Date(this.now + ttlMs).toISOString(),
     };
     this.#rows.set(notification.notification_id, notification);
@@ -46,12 +51,13 @@ export class NotificationServer {
         rank(status) < rank(mark.state) &&
         ("up_to" in mark ? compareStreamIds(stream_id, mark.up_to) <= 0 : mark.notification_ids.includes(id)),
     );
-    if (changed.length === 0) return this.unread();
+    const shared = this.board.mark(mark);
+    if (changed.length + shared.length === 0) return this.unread();
     for (const one of changed) this.#rows.set(one.notification_id, { ...one, status: mark.state });
     this.#version++;
     this.#append("notification.marked", {
       state: mark.state,
-      notifications: changed.map(placeOf),
+      notifications: [...changed.map(placeOf), ...shared],
       ...this.unread(),
     });
     return this.unread();
@@ -65,6 +71,12 @@ export class NotificationServer {
     if (unread.length === 0) return;
     this.#version++;
     this.#append("notification.expired", { notifications: unread.map(placeOf), ...this.unread() });
+  }
+
+  /** The person has other wishes from now on. */
+  wish(preferences: Partial<Preferences>): void {
+    this.board.preferences = { ...this.board.preferences, ...preferences };
+    this.#append("notification.preferences", { preferences: this.board.preferences });
   }
 
   unread(): Unread {
@@ -92,6 +104,7 @@ export class NotificationServer {
     const route = `${method} ${url.pathname}`;
     if (route === "GET /api/v1/me") return { status: 200, body: { id: 7, username: "ann" } };
     if (route === "POST /api/v1/notifications/mark") return { status: 200, body: this.mark(body as Mark) };
+    if (route === "GET /api/v1/broadcasts") return { status: 200, body: this.board.list() };
     if (route !== "GET /api/v1/notifications" || url.searchParams.get("state") !== "unread")
       throw new Error(`nobody answers ${route}`);
     const cursor = url.searchParams.get("cursor") ?? undefined;

@@ -128,110 +128,122 @@ function watch() {
 
 test("any interleaving of pages with entries gives what a later page gives, at any clock, and shows nothing twice", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 0, max: 80 }), (steps, wait) => {
-      const server = new NotificationServer();
-      server.tell(20);
-      const device = new Device(server);
-      const look = watch();
-      // Answers that are on their way: each is as old as its question was read.
-      const pages: ReturnType<NotificationServer["page"]>[] = [];
-      let missed = false;
-      for (const step of steps) {
-        doAtServer(server, step);
-        if (step.do === "ask") pages.push(server.page(10_000));
-        else if (step.do === "hear") device.hear(step.count);
-        else if (step.do === "miss") {
-          device.miss();
-          missed = true;
-        } else if (step.do === "arrive") {
-          const page = pages.shift();
-          if (page !== undefined) device.state = applyNotificationPage(device.state, page, server.now);
+    fc.property(
+      fc.array(step, { maxLength: 60, size: "max" }),
+      fc.integer({ min: 0, max: 80 }),
+      (steps, wait) => {
+        const server = new NotificationServer();
+        server.tell(20);
+        const device = new Device(server);
+        const look = watch();
+        // Answers that are on their way: each is as old as its question was read.
+        const pages: ReturnType<NotificationServer["page"]>[] = [];
+        let missed = false;
+        for (const step of steps) {
+          doAtServer(server, step);
+          if (step.do === "ask") pages.push(server.page(10_000));
+          else if (step.do === "hear") device.hear(step.count);
+          else if (step.do === "miss") {
+            device.miss();
+            missed = true;
+          } else if (step.do === "arrive") {
+            const page = pages.shift();
+            if (page !== undefined) device.state = applyNotificationPage(device.state, page, server.now);
+          }
+          device.state = expireNotifications(device.state, server.now);
+          look(device.state, server.now);
         }
+        device.hear();
+        if (missed) device.state = applyNotificationPage(device.state, server.page(10_000), server.now);
+        server.now += wait;
         device.state = expireNotifications(device.state, server.now);
         look(device.state, server.now);
-      }
-      device.hear();
-      if (missed) device.state = applyNotificationPage(device.state, server.page(10_000), server.now);
-      server.now += wait;
-      device.state = expireNotifications(device.state, server.now);
-      look(device.state, server.now);
-      assert.deepEqual(unreadOf(device.state), unreadOf(fresh(server)));
-      assert.equal(device.state.unread, server.unread().unread);
-    }),
+        assert.deepEqual(unreadOf(device.state), unreadOf(fresh(server)));
+        assert.equal(device.state.unread, server.unread().unread);
+      },
+    ),
     { numRuns: 1_000 },
   );
 });
 
 test("what is read in several pages while things happen is what one page of a later moment says, once it was told what has ended", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), (steps, limit) => {
-      const server = new NotificationServer();
-      for (let i = 0; i < 8; i++) server.tell(10 * (i + 1));
-      const device = new Device(server);
-      device.state = emptyNotifications;
-      let before: string | undefined;
-      let done = false;
-      /** The next page; false when there is none. */
-      const read = (): boolean => {
-        if (done) return false;
-        const page = server.page(limit, before);
-        if (isOutdated(device.state, page)) return true;
-        device.state = applyNotificationPage(device.state, page, server.now, before);
-        before = page.notifications.at(-1)?.stream_id;
-        done = page.next_cursor === null;
-        return !done;
-      };
-      read();
-      for (const step of steps) {
-        doAtServer(server, step);
-        if (step.do === "hear") device.hear(step.count);
-        else if (step.do === "arrive") read();
+    fc.property(
+      fc.array(step, { maxLength: 60, size: "max" }),
+      fc.integer({ min: 1, max: 3 }),
+      (steps, limit) => {
+        const server = new NotificationServer();
+        for (let i = 0; i < 8; i++) server.tell(10 * (i + 1));
+        const device = new Device(server);
+        device.state = emptyNotifications;
+        let before: string | undefined;
+        let done = false;
+        /** The next page; false when there is none. */
+        const read = (): boolean => {
+          if (done) return false;
+          const page = server.page(limit, before);
+          if (isOutdated(device.state, page)) return true;
+          device.state = applyNotificationPage(device.state, page, server.now, before);
+          before = page.notifications.at(-1)?.stream_id;
+          done = page.next_cursor === null;
+          return !done;
+        };
+        read();
+        for (const step of steps) {
+          doAtServer(server, step);
+          if (step.do === "hear") device.hear(step.count);
+          else if (step.do === "arrive") read();
+          device.state = expireNotifications(device.state, server.now);
+        }
+        device.hear();
+        while (read());
+        server.expire();
+        device.hear();
         device.state = expireNotifications(device.state, server.now);
-      }
-      device.hear();
-      while (read());
-      server.expire();
-      device.hear();
-      device.state = expireNotifications(device.state, server.now);
-      assert.deepEqual(unreadOf(device.state), unreadOf(fresh(server)));
-      assert.equal(device.state.unread, server.unread().unread);
-    }),
+        assert.deepEqual(unreadOf(device.state), unreadOf(fresh(server)));
+        assert.equal(device.state.unread, server.unread().unread);
+      },
+    ),
     { numRuns: 1_000 },
   );
 });
 
 test("what was marked on this device counts no more, whatever the server tells before it has heard of it", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), fc.array(fc.nat(4), { maxLength: 4 }), (steps, chosen) => {
-      const server = new NotificationServer();
-      for (let i = 0; i < 5; i++) server.tell(1_000_000);
-      const device = new Device(server);
-      const ids = new Set(
-        chosen.map((i) => device.state.notifications[i]).flatMap((one) => (one ? [idOf(one)] : [])),
-      );
-      device.state = markNotifications(device.state, "read", [...ids]);
-      for (const step of steps) {
-        doAtServer(server, step);
-        if (step.do === "hear") device.hear(step.count);
-        else if (step.do === "ask")
-          device.state = applyNotificationPage(device.state, server.page(100), server.now);
-        device.state = expireNotifications(device.state, server.now);
-        assert.deepEqual(
-          unreadOf(device.state).filter((one) => ids.has(idOf(one))),
-          [],
+    fc.property(
+      fc.array(step, { maxLength: 40, size: "max" }),
+      fc.array(fc.nat(4), { maxLength: 4 }),
+      (steps, chosen) => {
+        const server = new NotificationServer();
+        for (let i = 0; i < 5; i++) server.tell(1_000_000);
+        const device = new Device(server);
+        const ids = new Set(
+          chosen.map((i) => device.state.notifications[i]).flatMap((one) => (one ? [idOf(one)] : [])),
         );
-      }
-      device.hear();
-      const others = server.unreadList().filter((one) => !ids.has(idOf(one)));
-      assert.equal(device.state.unread, others.length);
-      assert.deepEqual(unreadOf(device.state).map(idOf), others.map(idOf));
-      const told = server.mark({ state: "read", notification_ids: [...ids] });
-      device.state = applyMarked(device.state, told, { ids }, server.now);
-      assert.equal(device.state.unread, others.length);
-      assert.deepEqual(device.state.uncounted, {});
-      device.hear();
-      assert.equal(device.state.unread, server.unread().unread);
-    }),
+        device.state = markNotifications(device.state, "read", [...ids]);
+        for (const step of steps) {
+          doAtServer(server, step);
+          if (step.do === "hear") device.hear(step.count);
+          else if (step.do === "ask")
+            device.state = applyNotificationPage(device.state, server.page(100), server.now);
+          device.state = expireNotifications(device.state, server.now);
+          assert.deepEqual(
+            unreadOf(device.state).filter((one) => ids.has(idOf(one))),
+            [],
+          );
+        }
+        device.hear();
+        const others = server.unreadList().filter((one) => !ids.has(idOf(one)));
+        assert.equal(device.state.unread, others.length);
+        assert.deepEqual(unreadOf(device.state).map(idOf), others.map(idOf));
+        const told = server.mark({ state: "read", notification_ids: [...ids] });
+        device.state = applyMarked(device.state, told, { ids }, server.now);
+        assert.equal(device.state.unread, others.length);
+        assert.deepEqual(device.state.uncounted, {});
+        device.hear();
+        assert.equal(device.state.unread, server.unread().unread);
+      },
+    ),
     { numRuns: 1_000 },
   );
 });

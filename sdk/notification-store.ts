@@ -1,10 +1,25 @@
-import { limits } from "../protocol/limits.ts";
 import type { MarkedState } from "../protocol/notifications.ts";
 import { topics } from "../protocol/topics.ts";
 import type { Client, PushedEntry } from "./client.ts";
+import {
+  type BroadcastsState,
+  applyBroadcastEntry,
+  applyBroadcastList,
+  emptyBroadcasts,
+  expireBroadcasts,
+  isOutdatedList,
+  markBroadcasts,
+  mutedUntil,
+  nextBroadcastEnd,
+  together,
+  unreadBroadcasts,
+} from "./broadcast-state.ts";
+import { EndTimer } from "./end-timer.ts";
 import { Errands, isPassing } from "./errands.ts";
 import { clientError } from "./errors.ts";
 import { readsMax } from "./journal.ts";
+import { UntoldMarks, tellUpTo } from "./untold-marks.ts";
+import { readUnreadPages } from "./notification-pages.ts";
 import { followPerson } from "./follow-person.ts";
 import { type NotificationCalls, notificationCallsUntil } from "./notification-calls.ts";
 import {
@@ -12,24 +27,19 @@ import {
   applyMarked,
   applyNotificationEntry,
   applyNotificationPage,
-  compareStreamIds,
   emptyNotifications,
   expireNotifications,
-  isOutdated,
   markAllNotifications,
   markNotifications,
   nextEnd,
-  notificationsKeptMax,
   withGap,
 } from "./notification-state.ts";
 import { later } from "./notification-view.ts";
 import { type Observable, type Source, createSource } from "./observable.ts";
 import { once } from "./room-topics.ts";
 
+export { endTimerMsMax } from "./end-timer.ts";
 export type { NotificationsState, Uncounted } from "./notification-state.ts";
-
-/** No timer is set for longer: beyond 2^31 ms it would ring at once, and notifications may last for months. */
-export const endTimerMsMax = 86_400_000;
 
 /**
  * The notifications of the person who is signed in, kept up to date: what is unread over HTTP, entries over the socket,
@@ -55,13 +65,15 @@ export class NotificationStore {
   readonly #unread: Source<number>;
   readonly #errands: Errands;
   readonly #ends: (() => void)[] = [];
-  /** What was marked on this device, of which the server is not known to know. */
-  readonly #marked: Readonly<Record<MarkedState, Set<string>>> = {
-    seen: new Set(),
-    read: new Set(),
-    archived: new Set(),
-  };
-  #timer: unknown;
+  readonly #untold = new UntoldMarks();
+  readonly #timer: EndTimer;
+  /** The person's own. */
+  #own: NotificationsState = emptyNotifications;
+  /** What everybody is told. */
+  #shared: BroadcastsState = emptyBroadcasts;
+  /** How often the person's wishes have changed: a list that was asked for before that is of no use. */
+  #wishes = 0;
+  #mutedUntil: number | undefined;
   #resting = false;
   #stopped = false;
 
@@ -72,8 +84,10 @@ export class NotificationStore {
     this.#state = createSource(emptyNotifications, onError);
     this.#unread = createSource(emptyNotifications.unread, onError);
     this.#errands = new Errands({ clock, random, onError });
+    this.#timer = new EndTimer(clock, () => this.#expire());
   }
 
+  /** Their own and what everybody is told in one list, by their places; `unread` counts both. */
   readonly get = (): NotificationsState => this.#state.get();
   readonly subscribe = (listener: (state: NotificationsState) => void): (() => void) =>
     this.#state.subscribe(listener);
@@ -85,16 +99,32 @@ export class NotificationStore {
   start(): void {
     const { surroundings } = this.#client;
     const me = this.#me;
+    let live = 0;
+    // What is done with broadcasts is heard in the other topic.
+    const bothLive = (): void => {
+      if (++live === 2) this.#readShared();
+    };
     const [stop, rest, hurry] = [() => this.stop(), () => this.#rest(), () => this.#hurry()];
     this.#ends.push(
       ...followPerson(this.#client, me, { stop, rest, hurry }),
       this.#client.subscribe(topics.user(me), {
         entry: this.#entry,
-        live: once(this.#readUnread),
-        limited: () => {
-          this.#set(withGap(this.get()));
+        live: once(() => {
           this.#readUnread();
+          bothLive();
+        }),
+        limited: () => {
+          this.#set(withGap(this.#own));
+          this.#readUnread();
+          // What was done with broadcasts on other devices was missed, too.
+          this.#readShared();
         },
+        refused: surroundings.onError,
+      }),
+      this.#client.subscribe(topics.everybody(), {
+        entry: this.#sharedEntry,
+        live: once(bothLive),
+        limited: this.#readShared,
         refused: surroundings.onError,
       }),
     );
@@ -109,7 +139,7 @@ export class NotificationStore {
   stop(): void {
     this.#stopped = true;
     this.#errands.stop();
-    this.#clearTimer();
+    this.#timer.clear();
     for (const end of this.#ends.splice(0)) end();
   }
 
@@ -131,8 +161,11 @@ export class NotificationStore {
   /** All that are known, and all before them, were read: not what comes in this very moment. As `markRead` else. */
   markAllRead(): void {
     this.#requireRunning();
-    this.#set(markAllNotifications(this.get()));
-    if (this.get().readUpTo !== undefined) this.#inBackground("mark", this.#tellMarks);
+    const shared = unreadBroadcasts(this.#shared).map(({ notification_id: id }) => id);
+    // By name: what everybody is told may come later than one's own and have an earlier place.
+    this.#mark("read", shared);
+    this.#set(markAllNotifications(this.#own));
+    if (this.#own.readUpTo !== undefined) this.#inBackground("mark", this.#tellMarks);
   }
 
   #mark(state: MarkedState, ids: readonly string[]): void {
@@ -143,8 +176,8 @@ export class NotificationStore {
       return status === undefined || later(status, state) !== status;
     });
     if (news.length === 0) return;
-    for (const id of news) this.#marked[state].add(id);
-    this.#set(markNotifications(this.get(), state, news));
+    this.#untold.add(state, news);
+    this.#set(markNotifications(this.#own, state, news), markBroadcasts(this.#shared, state, news));
     this.#inBackground("mark", this.#tellMarks);
   }
 
@@ -152,9 +185,11 @@ export class NotificationStore {
   readonly #tellMarks = async (calls: NotificationCalls, signal: AbortSignal): Promise<void> => {
     try {
       for (;;) {
-        const { readUpTo } = this.get();
-        if (readUpTo !== undefined) await this.#tellUpTo(calls, readUpTo);
-        else if (!(await this.#tellSome(calls))) return;
+        const { readUpTo } = this.#own;
+        const done =
+          readUpTo === undefined ? await this.#untold.tellSome(calls) : await tellUpTo(calls, readUpTo);
+        if (done === undefined) return;
+        this.#set(applyMarked(this.#own, done.told, done.marked, this.#client.serverNow()));
       }
     } catch (error) {
       if (!signal.aborted && !isPassing(error)) this.#forgetMarks();
@@ -162,63 +197,47 @@ export class NotificationStore {
     }
   };
 
-  async #tellUpTo(calls: NotificationCalls, upTo: string): Promise<void> {
-    const told = await calls.mark({ state: "read", up_to: upTo });
-    this.#set(applyMarked(this.get(), told, { upTo }, this.#client.serverNow()));
-  }
-
-  /** False when nothing is left to tell. */
-  async #tellSome(calls: NotificationCalls): Promise<boolean> {
-    const state = (["read", "archived", "seen"] as const).find((one) => this.#marked[one].size > 0);
-    if (state === undefined) return false;
-    const waiting = this.#marked[state];
-    const ids = new Set([...waiting].slice(0, limits.pageRows));
-    const told = await calls.mark({ state, notification_ids: [...ids] });
-    for (const id of ids) waiting.delete(id);
-    this.#set(applyMarked(this.get(), told, { ids }, this.#client.serverNow()));
-    return true;
-  }
-
   /** The server has refused for good what was marked here: what is shown is what the server says. */
   #forgetMarks(): void {
-    for (const waiting of Object.values(this.#marked)) waiting.clear();
-    this.#set(emptyNotifications);
+    this.#untold.clear();
+    this.#set(emptyNotifications, emptyBroadcasts);
     this.#readUnread();
+    this.#readShared();
   }
 
   readonly #entry = (entry: PushedEntry): void => {
-    this.#set(applyNotificationEntry(this.get(), entry, this.#client.serverNow()));
+    const now = this.#client.serverNow();
+    this.#set(applyNotificationEntry(this.#own, entry, now), applyBroadcastEntry(this.#shared, entry, now));
+    if (entry.type !== "notification.preferences") return;
+    this.#wishes++;
+    this.#readShared();
+  };
+
+  readonly #sharedEntry = (entry: PushedEntry): void => {
+    this.#set(this.#own, applyBroadcastEntry(this.#shared, entry, this.#client.serverNow()));
+  };
+
+  readonly #readShared = (): void => this.#inBackground("broadcasts", this.#readList);
+
+  /** All that lives. A list that entries have overtaken is read again. */
+  readonly #readList = async (calls: NotificationCalls): Promise<void> => {
+    for (let reads = 0; reads < readsMax; reads++) {
+      const wishes = this.#wishes;
+      const list = await calls.broadcasts();
+      if (wishes !== this.#wishes || isOutdatedList(this.#shared, list)) continue;
+      return this.#set(this.#own, applyBroadcastList(this.#shared, list, this.#client.serverNow()));
+    }
+    throw clientError("outpaced");
   };
 
   readonly #readUnread = (): void => this.#inBackground("read", this.#readPages);
 
-  /** As many as are kept, the newest first. A page that entries have overtaken is read again. */
-  readonly #readPages = async (calls: NotificationCalls): Promise<void> => {
-    let cursor: string | undefined;
-    let before: string | undefined;
-    for (let outdated = 0; ;) {
-      const query = { state: "unread", limit: limits.pageRows } as const;
-      const page = await calls.list(cursor === undefined ? query : { ...query, cursor });
-      if (isOutdated(this.get(), page)) {
-        if (++outdated >= readsMax) throw clientError("outpaced");
-        continue;
-      }
-      this.#set(applyNotificationPage(this.get(), page, this.#client.serverNow(), before));
-      const last = page.notifications.at(-1);
-      if (page.next_cursor === null || last === undefined || this.#isCovered(last.stream_id)) return;
-      cursor = page.next_cursor;
-      before = last.stream_id;
-      outdated = 0;
-    }
-  };
-
-  /** Whether as many as are kept come after this place. */
-  #isCovered(from: string): boolean {
-    const { notifications } = this.get();
-    const [oldest] = notifications;
-    if (oldest === undefined || notifications.length < notificationsKeptMax) return false;
-    return compareStreamIds(from, oldest.stream_id) <= 0;
-  }
+  readonly #readPages = (calls: NotificationCalls): Promise<void> =>
+    readUnreadPages(calls, {
+      state: () => this.#own,
+      take: (page, before) =>
+        this.#set(applyNotificationPage(this.#own, page, this.#client.serverNow(), before)),
+    });
 
   #inBackground(key: string, work: (calls: NotificationCalls, signal: AbortSignal) => Promise<void>): void {
     this.#errands.run(key, (signal) => work(notificationCallsUntil(signal, this.#client.http), signal));
@@ -238,35 +257,37 @@ export class NotificationStore {
   /** The client was stopped: nothing is read or told until it is started. */
   #rest(): void {
     this.#resting = true;
-    this.#clearTimer();
+    this.#timer.clear();
     this.#errands.pause();
   }
 
-  #set(next: NotificationsState): void {
+  #set(own: NotificationsState, shared: BroadcastsState = this.#shared): void {
     if (this.#stopped) return;
-    this.#state.set(next);
+    const isNews = own !== this.#own || shared !== this.#shared;
+    // Before it is told: a listener may do something with it at once.
+    this.#own = own;
+    this.#shared = shared;
+    if (isNews) this.#state.set(together(own, shared));
     this.#unread.set(this.get().unread);
     this.#arm();
   }
 
   #expire(): void {
-    this.#set(expireNotifications(this.get(), this.#client.serverNow()));
+    const now = this.#client.serverNow();
+    this.#set(expireNotifications(this.#own, now), expireBroadcasts(this.#shared, now));
   }
 
-  /** One timer, for the next end. */
+  /** One timer, for the next end, that of the peace that the person has asked for among them. */
   #arm(): void {
-    this.#clearTimer();
-    const end = nextEnd(this.get());
-    if (end === undefined || this.#resting || this.#stopped) return;
-    const ms = Math.min(endTimerMsMax, Math.max(0, end - this.#client.serverNow()));
-    this.#timer = this.#client.surroundings.clock.setTimeout(() => {
-      this.#timer = undefined;
-      this.#expire();
-    }, ms);
-  }
-
-  #clearTimer(): void {
-    if (this.#timer !== undefined) this.#client.surroundings.clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
+    const now = this.#client.serverNow();
+    const muted = mutedUntil(this.#shared, now);
+    const isOver = this.#mutedUntil !== undefined && this.#mutedUntil <= now;
+    this.#mutedUntil = muted;
+    if (isOver) this.#readShared();
+    const ends = [nextEnd(this.#own), nextBroadcastEnd(this.#shared), muted].filter(
+      (end) => end !== undefined,
+    );
+    if (ends.length === 0 || this.#resting || this.#stopped) this.#timer.clear();
+    else this.#timer.arm(Math.min(...ends), now);
   }
 }

@@ -529,7 +529,7 @@ test("whatever happens, every message is in exactly one place, and a room's arri
     fc.record({ do: fc.constantFrom("hurry" as const, "reload" as const, "pause" as const) }),
   );
   await fc.assert(
-    fc.asyncProperty(fc.array(happening, { maxLength: 40 }), async (happenings) => {
+    fc.asyncProperty(fc.array(happening, { maxLength: 40, size: "max" }), async (happenings) => {
       const storage = memoryStorage();
       const clock = new ManualClock();
       let now = device(storage, clock);

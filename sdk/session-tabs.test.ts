@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { AccountServer, ann, bob } from "./account-server.fixture.ts";
 import { describedKey, sessionKey } from "./kept-session.ts";
+import { storageMs } from "./reporting-storage.ts";
 import { tokensKnownMax } from "./session.ts";
 import { type ClientStorage, memoryStorage } from "./storage.ts";
 import { callTimeoutMs } from "./transport.ts";
@@ -176,17 +177,32 @@ test("a new name that comes while a renewal looks what is stored does not hide w
   assert.deepEqual(one.account.get(), bob);
 });
 
-/** A storage that does what it is told, and says that it has failed, when `next` is `late`; that refuses when it is `full`, and to be read. */
+/**
+ * A storage that does what it is told, and says that it has failed, when `next` is `late`; that refuses when it is
+ * `full`; that does it, and all that it is asked after it, when `slow` is told, as a browser's database that is busy;
+ * and that refuses to be read.
+ */
 function unreliable(memory: ClientStorage) {
-  const state: { next: "well" | "late" | "full"; reads: boolean } = { next: "well", reads: true };
+  const state = {
+    next: "well" as "well" | "late" | "full" | "slow",
+    reads: true,
+    slow: Promise.withResolvers<void>(),
+  };
+  let before = Promise.resolve();
   const change = async (act: () => Promise<void>): Promise<void> => {
     const { next } = state;
     state.next = "well";
+    if (next === "slow") before = state.slow.promise;
+    await before;
     if (next !== "full") await act();
-    if (next !== "well") throw new Error(next);
+    if (next === "late" || next === "full") throw new Error(next);
   };
   const storage: ClientStorage = {
-    load: (prefix) => (state.reads ? memory.load(prefix) : Promise.reject(new Error("lost"))),
+    load: async (prefix) => {
+      await before;
+      if (!state.reads) throw new Error("lost");
+      return memory.load(prefix);
+    },
     save: (key, text) => change(() => memory.save(key, text)),
     remove: (key) => change(() => memory.remove(key)),
   };
@@ -217,6 +233,29 @@ test("a tab whose storage was only late goes by what another tab has stored sinc
   const newest = await stored(storage);
   assert.deepEqual(await one.accounts.me(), ann);
   assert.deepEqual([await stored(storage), server.reuses], [newest, 0]);
+});
+
+test("a sign-in that was stored late, and that another tab has renewed, replaced and ended since, is over", async () => {
+  for (const how of ["late", "slow"] as const) {
+    const clock = new ManualClock();
+    const server = new AccountServer(clock);
+    const memory = memoryStorage();
+    const { state, storage } = unreliable(memory);
+    const [one, two] = [server.tab("one", storage), server.tab("two", memory)];
+    assert.equal(await outcomeOf(one.accounts.me()), "signed_out");
+    state.next = how;
+    const login = one.accounts.login({ login: "ann", password });
+    await clock.pass(storageMs);
+    await login;
+    state.slow.resolve();
+    clock.sleep(nearlyOverMs);
+    await two.accounts.me();
+    await two.accounts.login({ login: "ann", password });
+    await two.accounts.logout();
+    clock.sleep(nearlyOverMs);
+    assert.equal(await verdictOf(one.accounts.me()), "signed_out", how);
+    assert.equal(server.reuses, 0, how);
+  }
 });
 
 test("a tab whose storage has failed does not undo that somebody else has signed in since, nor forgets them", async () => {
@@ -275,6 +314,24 @@ test("what could not be stored lasts as long as the page, whatever was stored be
       if (reads) await one.accounts.rename("Bobby");
       if (reads) await one.accounts.rename("Bob");
     }
+    assert.equal(server.reuses, 0);
+  }
+});
+
+test("a sign-in that could not be stored does not give way to who has signed in in another tab before it", async () => {
+  for (const looked of ["nobody", "another person"]) {
+    const clock = new ManualClock();
+    const server = new AccountServer(clock);
+    const memory = memoryStorage();
+    const { state, storage } = unreliable(memory);
+    const [one, other] = [server.tab("one", storage), server.tab("other", memory)];
+    if (looked === "nobody") assert.equal(await outcomeOf(one.accounts.me()), "signed_out");
+    else await one.accounts.login({ login: "ann", password });
+    await other.accounts.login({ login: "bob", password });
+    state.next = "full";
+    await one.accounts.login({ login: "ann", password });
+    clock.sleep(nearlyOverMs);
+    assert.deepEqual(await one.accounts.me(), ann, looked);
     assert.equal(server.reuses, 0);
   }
 });
@@ -483,7 +540,7 @@ const step: fc.Arbitrary<Step | number> = fc.oneof(
 
 test("whatever three tabs do, no used token is presented, and all of them end as who is stored", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 40, size: "max" }), async (steps) => {
       const clock = new ManualClock();
       const server = new AccountServer(clock);
       const storage = memoryStorage();

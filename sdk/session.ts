@@ -83,7 +83,7 @@ export class StoredSession implements Session {
   }
 
   async signedIn(answer: SignedIn): Promise<Account> {
-    await this.#keep(answer, this.#deps.clock.now());
+    await this.#keep(answer);
     return answer.user;
   }
 
@@ -194,21 +194,30 @@ export class StoredSession implements Session {
     return accessToken !== refused && expiresAt - tokenMarginMs > this.#deps.clock.now();
   }
 
-  async #keep(answer: SignedIn, askedAt: number): Promise<void> {
+  /** A renewal, when it was asked for before: what is stored was read just now. */
+  async #keep(answer: SignedIn, askedAt?: number): Promise<void> {
+    const now = this.#deps.clock.now();
     const kept: Kept = {
       accessToken: answer.access_token,
       refreshToken: answer.refresh_token,
-      expiresAt: this.#deps.clock.now() + answer.expires_in * 1000,
+      expiresAt: now + answer.expires_in * 1000,
       account: answer.user,
-      askedAt,
+      askedAt: askedAt ?? now,
     };
     const known = this.#described;
     // Nothing of a former person stays.
     const isOther = known !== undefined && known.account.id !== kept.account.id;
     const stored = this.#store(async () => {
       // What is there now is older, should this not be stored. Where nobody can look, nobody knows.
-      this.#inStorage ??= await this.#load().catch(() => undefined);
-      await this.#deps.storage.save(sessionKey, JSON.stringify(kept));
+      if (askedAt === undefined || this.#inStorage === undefined)
+        this.#inStorage = await this.#load().catch(() => this.#inStorage);
+      try {
+        await this.#deps.storage.save(sessionKey, JSON.stringify(kept));
+      } catch (error) {
+        // Nobody waits for it: a storage that hangs has been waited for already.
+        void this.#look(kept);
+        throw error;
+      }
       this.#inStorage = { kept };
       if (isOther) await this.#deps.storage.remove(describedKey);
     });
@@ -263,6 +272,15 @@ export class StoredSession implements Session {
     // The same object stays as long as it says the same: a renewal knows by it that nothing has happened meanwhile.
     const same = isSame(kept, this.#kept);
     if (!same || !isSame(described, this.#described)) this.#hold(same ? this.#kept : kept, described);
+  }
+
+  /**
+   * What could not be stored may be there all the same, or may come to be while the storage is read. Then other tabs go
+   * on from it: when they have signed out, there is nothing again, as before it, but that is newer.
+   */
+  async #look(kept: Kept): Promise<void> {
+    const found = await this.#load().catch(() => undefined);
+    if (isSame(found?.kept, kept)) this.#inStorage = { kept };
   }
 
   async #load(): Promise<Stored> {

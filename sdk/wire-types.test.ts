@@ -1,6 +1,7 @@
 import { test } from "node:test";
 import type { Type } from "typebox";
 import type * as accounts from "../protocol/accounts.ts";
+import type * as broadcasts from "../protocol/broadcasts.ts";
 import type * as chat from "../protocol/chat.ts";
 import type * as frames from "../protocol/frames.ts";
 import type * as notifications from "../protocol/notifications.ts";
@@ -37,6 +38,9 @@ type Checked = {
   addMembers: Same<Of<typeof chat.AddMembers>, chat.AddMembers>;
   chatPageQuery: Same<Of<typeof chat.ChatPageQuery>, chat.ChatPageQuery>;
   notify: Same<Of<typeof notifications.Notify>, notifications.Notify>;
+  newBroadcast: Same<Of<typeof broadcasts.NewBroadcast>, broadcasts.NewBroadcast>;
+  broadcastAccepted: Same<Of<typeof broadcasts.BroadcastAccepted>, broadcasts.BroadcastAccepted>;
+  broadcastExpired: Same<Of<typeof broadcasts.BroadcastExpiredData>, broadcasts.BroadcastExpiredData>;
   notificationUnread: Same<Of<typeof notifications.Unread>, notifications.Unread>;
   auth: Same<Of<typeof frames.AuthFrame>, frames.AuthFrame>;
   subscribe: Same<Of<typeof frames.SubscribeFrame>, frames.SubscribeFrame>;

@@ -7,6 +7,7 @@ import { findUser } from "./access/users.ts";
 import { AppError, StartupError } from "./lib/errors.ts";
 import { createModules } from "./modules.ts";
 import type { People } from "./modules/accounts/people.ts";
+import type { Broadcasts } from "./modules/notifications/broadcasts/broadcasts.ts";
 import type { NotifyPeople } from "./modules/notifications/notify.ts";
 import { type Sources, sourceView } from "./modules/inbox/sources.ts";
 import { pageOfDeadLetters, retryGroup } from "./modules/operations/dead-letter-pages.ts";
@@ -19,6 +20,7 @@ export type Backstage = AsyncDisposable & {
   readonly sources: Sources;
   readonly people: People;
   readonly notify: NotifyPeople;
+  readonly broadcasts: Broadcasts;
   /** Tokens of a person, for what the command line does as them; disposing of it signs them out. Throws `not_found`. */
   signInAs(userId: number): Promise<AsyncDisposable & { token(): Promise<string> }>;
   /** A source as HTTP answers it. */
@@ -58,6 +60,7 @@ export async function openBackstage(config: Config, options: BackstageOptions): 
     sources: modules.sources,
     people: modules.people,
     notify: modules.notify,
+    broadcasts: modules.broadcasts,
     signInAs: (userId) => signInAs(deps, userId),
     sourceView,
     deadLetters: {

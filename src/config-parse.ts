@@ -138,6 +138,41 @@ export function secret(minLength: number): (value: string) => string {
   };
 }
 
+/** So many bytes in base64url; the padding, if there is any, is dropped. No error repeats the text, which may be secret. */
+export function base64url(bytes: number): (value: string) => string {
+  return (value) => {
+    const decoded = Buffer.from(value, "base64url");
+    const text = decoded.toString("base64url");
+    if (decoded.length !== bytes || text !== value.replace(/=+$/, "")) {
+      throw new Error(`must be ${bytes} bytes in base64url`);
+    }
+    return text;
+  };
+}
+
+/** Where somebody can be written to, as RFC 8292 has it. */
+export function contact(value: string): string {
+  const { protocol } = URL.canParse(value) ? new URL(value) : { protocol: undefined };
+  if (protocol === "https:" || /^mailto:[^@\s]+@[^@\s]+$/.test(value)) return value;
+  throw new Error("must be mailto: with an address, or a URL that starts with https://");
+}
+
+/** Hosts as URLs have them, "*." before one standing for all below it: "fcm.googleapis.com, *.example.org, 10.0.0.7". */
+export function hosts(value: string): readonly string[] {
+  const items = list(value);
+  const wrong = items.find((item) => !isHost(item.startsWith("*.") ? item.slice(2) : item));
+  if (wrong === undefined) return items;
+  throw new Error(
+    `must list hosts such as fcm.googleapis.com or *.example.org, in lower case and without a port, and "${wrong}" is none`,
+  );
+}
+
+function isHost(item: string): boolean {
+  const url = `https://${item}/`;
+  // The URL standard lets a name have a "*", which here would look as if it meant something.
+  return !item.includes("*") && URL.canParse(url) && new URL(url).hostname === item;
+}
+
 /** An address that can be fetched. */
 export function httpUrl(value: string): URL {
   const url = URL.canParse(value) ? new URL(value) : undefined;

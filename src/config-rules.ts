@@ -1,3 +1,4 @@
+import { createECDH } from "node:crypto";
 import { ownName } from "./access/own-name.ts";
 
 /** Options as they arrive: texts by their environment names. */
@@ -14,6 +15,8 @@ type Values = {
   readonly jwtJwksUrl: URL | undefined;
   readonly jwtIssuer: string | undefined;
   readonly jwtAudience: string | undefined;
+  readonly vapidPublicKey: string | undefined;
+  readonly vapidPrivateKey: string | undefined;
 };
 
 /** What is wrong with options that can each be read: sentences that begin with their names. */
@@ -50,7 +53,24 @@ export function contradictions(config: Values, env: Environment): readonly strin
       `JWT_ISSUER: must not be "${ownName}", since that is what the server calls itself in its own tokens`,
     );
   }
+  problems.push(...vapidProblems(config, env));
   return problems;
+}
+
+function vapidProblems({ vapidPublicKey, vapidPrivateKey }: Values, env: Environment): readonly string[] {
+  const names = ["VAPID_PUBLIC_KEY", "VAPID_PRIVATE_KEY"];
+  const [one, ...more] = setAmong(env, names);
+  if (one !== undefined && more.length === 0)
+    return [`${names.find((name) => name !== one)}: must be set beside ${one}, or neither`];
+  if (vapidPublicKey === undefined || vapidPrivateKey === undefined) return [];
+  const pair = createECDH("prime256v1");
+  try {
+    pair.setPrivateKey(vapidPrivateKey, "base64url");
+  } catch {
+    return ["VAPID_PRIVATE_KEY: must be a key of the curve P-256"];
+  }
+  if (pair.getPublicKey("base64url") === vapidPublicKey) return [];
+  return ["VAPID_PUBLIC_KEY: must be the public key of VAPID_PRIVATE_KEY, and is that of another one"];
 }
 
 /** Those of `names` that are set to something. */

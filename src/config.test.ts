@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
+import webPush from "web-push";
 import {
   type Config,
   databaseAddress,
@@ -12,6 +13,9 @@ import {
   shownDefault,
 } from "./config.ts";
 import { StartupError } from "./lib/errors.ts";
+
+/** Two pairs of keys, of which each public key belongs to its private one only. */
+const [vapid, otherVapid] = [webPush.generateVAPIDKeys(), webPush.generateVAPIDKeys()];
 
 /** A text for each option, other than its default, and what it means. */
 const examples: Readonly<Record<keyof Config, readonly [string, unknown]>> = {
@@ -56,6 +60,10 @@ const examples: Readonly<Record<keyof Config, readonly [string, unknown]>> = {
   ratePerson: ["2/5", { perSecond: 2, burst: 5 }],
   rateContact: ["0.01/1", { perSecond: 0.01, burst: 1 }],
   notificationTtls: ["60,billing=86400", { defaultS: 60, bySource: new Map([["billing", 86_400]]) }],
+  vapidPublicKey: [vapid.publicKey, vapid.publicKey],
+  vapidPrivateKey: [vapid.privateKey, vapid.privateKey],
+  vapidSubject: ["mailto:ops@example.com", "mailto:ops@example.com"],
+  webPushHosts: ["fcm.googleapis.com, *.example.org,[::1]", ["fcm.googleapis.com", "*.example.org", "[::1]"]],
   rateConnect: ["2/20", { perSecond: 2, burst: 20 }],
   rateFrames: ["5", { perSecond: 5, burst: 5 }],
   connectionsPerAddress: ["1", 1],
@@ -116,6 +124,17 @@ const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
     "https://app.example.org, *",
     "null",
   ],
+  vapidPublicKey: ["short", `${vapid.publicKey}A`, vapid.publicKey.slice(1), `+${vapid.publicKey.slice(1)}`],
+  vapidPrivateKey: ["short", vapid.publicKey, "A".repeat(43)],
+  vapidSubject: ["ops@example.com", "mailto:ops", "http://example.com", "mailto:a@b c"],
+  webPushHosts: [
+    "https://fcm.googleapis.com",
+    "FCM.googleapis.com",
+    "push.example.org:443",
+    "*",
+    "::1",
+    "a.*.org",
+  ],
   rateConnect: ["0"],
   rateFrames: ["0/1"],
   connectionsPerAddress: ["0", "1000001"],
@@ -127,12 +146,15 @@ const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
 /** What an option needs beside it. */
 const companions: Readonly<Partial<Record<keyof Config, Readonly<Record<string, string>>>>> = {
   jwtJwksUrl: { JWT_ISSUER: "https://id.example", JWT_AUDIENCE: "tidings" },
+  vapidPublicKey: { VAPID_PRIVATE_KEY: vapid.privateKey },
+  vapidPrivateKey: { VAPID_PUBLIC_KEY: vapid.publicKey },
   dbPort: { DB_HOST: "db.example" },
   dbUser: { DB_HOST: "db.example" },
   dbPassword: { DB_HOST: "db.example" },
   dbName: { DB_HOST: "db.example" },
 };
 
+const pair: ReadonlySet<keyof Config> = new Set(["vapidPublicKey", "vapidPrivateKey"] as const);
 const names = Object.keys(options) as (keyof Config)[];
 const problemsOf = (env: Readonly<Record<string, string>>): readonly string[] => {
   try {
@@ -146,6 +168,8 @@ const problemsOf = (env: Readonly<Record<string, string>>): readonly string[] =>
 
 test("every option is read from its own variable, white space around it removed", () => {
   for (const name of names) {
+    // Neither of a pair is read without the other: a test of their own has them.
+    if (pair.has(name)) continue;
     const [text, expected] = examples[name];
     const beside = companions[name] ?? {};
     const config = readConfig({ ...beside, [options[name].env]: ` ${text} ` });
@@ -194,6 +218,18 @@ test("a key set needs an issuer and an audience: otherwise tokens made for any o
   assert.match(problemsOf({ JWT_JWKS_URL, JWT_AUDIENCE })[0] ?? "", /^JWT_ISSUER: must be set beside/);
   assert.deepEqual(problemsOf({ JWT_JWKS_URL, JWT_ISSUER, JWT_AUDIENCE }), []);
   assert.deepEqual(problemsOf({ JWT_SECRET: "x".repeat(32) }), [], "a secret of one's own needs neither");
+});
+
+test("keys of web push are a pair: one alone, or one of another pair, is refused", () => {
+  const [VAPID_PUBLIC_KEY, VAPID_PRIVATE_KEY] = [vapid.publicKey, vapid.privateKey];
+  const config = readConfig({ VAPID_PUBLIC_KEY: ` ${VAPID_PUBLIC_KEY}= `, VAPID_PRIVATE_KEY });
+  const { publicKey: vapidPublicKey, privateKey: vapidPrivateKey } = vapid;
+  assert.deepEqual(config, { ...readConfig({}), vapidPublicKey, vapidPrivateKey });
+  assert.match(problemsOf({ VAPID_PUBLIC_KEY })[0] ?? "", /^VAPID_PRIVATE_KEY: must be set beside VAPID_PUB/);
+  assert.match(problemsOf({ VAPID_PRIVATE_KEY })[0] ?? "", /^VAPID_PUBLIC_KEY: must be set beside VAPID_PRI/);
+  const mixed = problemsOf({ VAPID_PUBLIC_KEY: otherVapid.publicKey, VAPID_PRIVATE_KEY });
+  assert.match(mixed[0] ?? "", /^VAPID_PUBLIC_KEY: must be the public key of VAPID_PRIVATE_KEY/);
+  assert.doesNotMatch(mixed.join(), new RegExp(VAPID_PRIVATE_KEY));
 });
 
 test("no outside issuer may be called as the server calls itself in its own tokens", () => {

@@ -161,6 +161,30 @@ export const options = {
     shown: String(limits.notificationTtlDefaultS),
     doc: "seconds until a notification ends unless its request says so; and for sources of their own: 900,billing=86400",
   }),
+  vapidPublicKey: option<string | undefined>("Notifications", "VAPID_PUBLIC_KEY", {
+    parse: parse.base64url(65),
+    default: undefined,
+    shown: "",
+    doc: "public key of web push, as npx web-push generate-vapid-keys prints it; without it and VAPID_PRIVATE_KEY a pair is made and kept in the database",
+  }),
+  vapidPrivateKey: option<string | undefined>("Notifications", "VAPID_PRIVATE_KEY", {
+    parse: parse.base64url(32),
+    default: undefined,
+    secret: true,
+    shown: "",
+    doc: "its private key; with another pair every browser has to subscribe anew",
+  }),
+  vapidSubject: option("Notifications", "VAPID_SUBJECT", {
+    parse: parse.contact,
+    default: "mailto:nobody@example.org",
+    doc: "whom push services write to when something is wrong with what you send: mailto: or https:",
+  }),
+  webPushHosts: option("Notifications", "WEB_PUSH_HOSTS", {
+    parse: parse.hosts,
+    default: [] as readonly string[],
+    shown: "",
+    doc: "hosts of push services that are called, such as fcm.googleapis.com, *.push.services.mozilla.com, and those in networks of your own; without it all that are in none",
+  }),
   rateSource: option("Limits", "RATE_LIMIT_SOURCE", {
     parse: parse.rate,
     default: { perSecond: 20_000, burst: 40_000 },

@@ -15,6 +15,7 @@ import type { Db } from "./lib/db.ts";
 import type { ErrorDetails } from "./lib/errors.ts";
 import type { Logger } from "./lib/logger.ts";
 import type { Signals } from "./gateway/signals.ts";
+import type { WhoIsThere } from "./gateway/who-is-there.ts";
 import type { Metrics } from "./observe/metrics.ts";
 
 /** What the rooms share. Built once in `app.ts`; functions take the `Pick` of it that they need. */
@@ -28,6 +29,7 @@ export type Deps = {
   readonly personRate: PersonRate;
   readonly metrics: Metrics;
   readonly signals: Signals;
+  readonly presence: WhoIsThere;
 };
 
 /** One HTTP request as a module sees it: parsed, validated and, unless the route is open, authenticated. */
@@ -124,6 +126,8 @@ export type Timer = {
   readonly everyMs: number;
   /** How long a run may take, milliseconds; `timerMaxMs` of `worker/timers.ts` unless given. */
   readonly maxMs?: number;
+  /** It waits for strangers: it runs beside the others, which do not wait for it. */
+  readonly apart?: true;
   /** The signal asks it to end: it takes too long, this process leads no longer, or it stops. */
   run(signal: AbortSignal): Promise<void>;
 };

@@ -27,6 +27,7 @@ import type { Logger } from "./lib/logger.ts";
 import { type Migration, migrate, readMigrations } from "./lib/migrate.ts";
 import { createPostgresSignals } from "./gateway/signals-postgres.ts";
 import { createLocalSignals } from "./gateway/signals.ts";
+import { createWhoIsThere } from "./gateway/who-is-there.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { placeOf, requireUsableDatabase } from "./usable-database.ts";
 
@@ -115,7 +116,8 @@ export async function openFoundation(wanted: Config, opts: FoundationOptions): P
 
   const clock = systemClock;
   const personRate = createPersonRate(config.ratePerson, { clock });
-  const deps: Deps = { config, log, clock, db, eventlog, access, personRate, metrics, signals };
+  const presence = createWhoIsThere();
+  const deps: Deps = { config, log, clock, db, eventlog, access, personRate, metrics, signals, presence };
   const opened = stack.move();
   return { deps, apiKeys, migrated, embedded, patiently, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

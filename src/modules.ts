@@ -4,6 +4,7 @@ import type { People } from "./modules/accounts/people.ts";
 import { createChat } from "./modules/chat/module.ts";
 import { createInbox } from "./modules/inbox/module.ts";
 import type { Sources } from "./modules/inbox/sources.ts";
+import type { Broadcasts } from "./modules/notifications/broadcasts/broadcasts.ts";
 import type { NotifyPeople } from "./modules/notifications/notify.ts";
 import { createNotifications } from "./modules/notifications/module.ts";
 import { createOperations } from "./modules/operations/module.ts";
@@ -16,6 +17,7 @@ export type Modules = {
   readonly people: People;
   /** It tells people things, too. */
   readonly notify: NotifyPeople;
+  readonly broadcasts: Broadcasts;
 };
 
 /** Every capability of this server. With `app.ts` the only file that names them. */
@@ -28,5 +30,6 @@ export function createModules(deps: Deps): Modules {
     sources: inbox.sources,
     people: accounts.people,
     notify: notifications.notify,
+    broadcasts: notifications.broadcasts,
   };
 }

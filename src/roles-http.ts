@@ -35,6 +35,7 @@ export async function startHttpRoles(deps: Deps, modules: readonly Module[]): Pr
 async function listenFor(deps: Deps, modules: readonly Module[]): Promise<RunningRole> {
   const { config } = deps;
   const gateway = config.roles.includes("gateway") ? await openGateway(deps, modules) : undefined;
+  const askNoMore = gateway === undefined ? undefined : deps.presence.ask(gateway.presence);
   const routes = [
     asyncApiRoute(modules, version),
     ...(gateway === undefined ? [] : [eventStreamRoute(gateway)]),
@@ -57,11 +58,13 @@ async function listenFor(deps: Deps, modules: readonly Module[]): Promise<Runnin
         gateway?.leave();
       },
       stop: async () => {
+        askNoMore?.();
         await gateway?.close();
         await http.close();
       },
     };
   } catch (error) {
+    askNoMore?.();
     await gateway?.close();
     throw error;
   }

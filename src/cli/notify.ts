@@ -1,17 +1,24 @@
 import { limits } from "../../protocol/limits.ts";
-import { type NotifyResult, categoryPattern, defaultCategory } from "../../protocol/notifications.ts";
-import { type Verb, UsageError, countOf, idOf, jsonOption } from "./verb.ts";
+import type { BroadcastAccepted } from "../../protocol/broadcasts.ts";
+import {
+  type NotifyResult,
+  type Target,
+  categoryPattern,
+  defaultCategory,
+} from "../../protocol/notifications.ts";
+import { type Verb, type VerbArgs, UsageError, countOf, idOf, jsonOption } from "./verb.ts";
 
 const countMax = 1_000;
 
-/** The seed's sender: tells one person something, as often as is wanted. */
+/** The seed's sender: tells one person something, as often as is wanted; or everybody. */
 export const notify: Verb = {
   name: "notify",
-  summary: "tell a person something, on every device, until they have read it",
+  summary: "tell a person, or everybody, something on every device, until they have read it",
   usage: "",
   example: 'notify --user 1 --message "Hello" --count 5',
   options: {
-    user: { type: "text", value: "ID", required: true, doc: "the person's id; tidings user list shows it" },
+    user: { type: "text", value: "ID", doc: "the person's id; tidings user list shows it" },
+    everyone: { type: "flag", doc: "tell everybody instead, also those who come before it ends" },
     login: { type: "text", value: "USERNAME", doc: "must be theirs, if it is given" },
     message: { type: "text", value: "TEXT", required: true, doc: "what to tell them" },
     count: { type: "text", value: "N", doc: `how often, 1 to ${countMax}; once unless given` },
@@ -23,13 +30,11 @@ export const notify: Verb = {
   },
   settings: true,
   run: async ({ openBackstage, terminal }, args) => {
-    const id = idOf(args.text("user") ?? "", "user list");
-    const login = args.text("login");
+    const target = targetOf(args);
     const message = messageOf(args.text("message") ?? "");
     const count = countOf(args.text("count") ?? "1", "count", countMax);
     const ttl = args.text("ttl");
     const request = {
-      target: [login === undefined ? { id } : { id, login }],
       source: sourceOf(args.text("source") ?? "cli"),
       category: categoryOf(args.text("category") ?? defaultCategory),
       critical: args.flag("critical"),
@@ -37,20 +42,42 @@ export const notify: Verb = {
       actor: "system",
     };
     await using backstage = await openBackstage();
-    const results: NotifyResult[] = [];
+    const results: (NotifyResult | BroadcastAccepted)[] = [];
     for (let n = 1; n <= count; n++) {
       // Several are told apart by their number, as the seed's sender does.
       const text = count === 1 ? message : `${message} #${n}`;
-      const answer = await backstage.notify({ ...request, message: text });
+      if (target === undefined) {
+        const { accepted } = await backstage.broadcasts.tell({ ...request, message: text });
+        results.push(accepted);
+        if (!args.flag("json")) terminal.print(`${accepted.broadcast_id}  ${text}`);
+        continue;
+      }
+      const answer = await backstage.notify({ ...request, target: [target], message: text });
       const [result] = answer.results;
       if (result === undefined) throw new Error("a target has no result");
-      if ("error" in result) throw new UsageError(`Person ${id} cannot be told: ${result.error.detail}`);
+      if ("error" in result)
+        throw new UsageError(`Person ${target.id} cannot be told: ${result.error.detail}`);
       results.push(result);
-      if (!args.flag("json")) terminal.print(`${result.notification_id}  ${text}`);
+      const held = result.held_until === undefined ? "" : `  (held until ${result.held_until})`;
+      if (!args.flag("json")) terminal.print(`${result.notification_id}  ${text}${held}`);
     }
     if (args.flag("json")) terminal.json(results);
   },
 };
+
+/** Undefined for everybody. */
+function targetOf(args: VerbArgs): Target | undefined {
+  const [user, login] = [args.text("user"), args.text("login")];
+  if (args.flag("everyone") === (user !== undefined))
+    throw new UsageError("Say who is to be told: --user ID, or --everyone");
+  if (user === undefined) {
+    if (login !== undefined)
+      throw new UsageError("--login says whose --user is, and --everyone names nobody");
+    return undefined;
+  }
+  const id = idOf(user, "user list");
+  return login === undefined ? { id } : { id, login };
+}
 
 function messageOf(text: string): string {
   const { length } = Array.from(text.trim());

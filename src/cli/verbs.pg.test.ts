@@ -104,6 +104,16 @@ test("source rotate names every key that it ends, whoever made it, and when", as
   assert.match(now.err, / end within two seconds:\n$/);
 });
 
+test("notify tells one person, or everybody without naming anybody, and not both", async () => {
+  for (const line of ["notify --message hi", "notify --message hi --user 1 --everyone"])
+    assert.match((await tidings(line)).err, /--user ID, or --everyone/);
+  assert.match((await tidings("notify --message hi --everyone --login ann")).err, /--everyone names nobody/);
+  const { code, out } = await tidings("notify --message hi --everyone --count 2 --ttl 60");
+  assert.match(out, /^[0-9a-f-]{36} {2}hi #1\n[0-9a-f-]{36} {2}hi #2\n$/);
+  const { rows } = await db.query<{ id: string }>("select id from notification_broadcast order by version");
+  assert.deepEqual([code, rows.map(({ id }) => id)], [0, out.match(/^\S{36}/gm)]);
+});
+
 test("migrate says whether there was anything to do", async () => {
   assert.equal(
     (await tidings("migrate")).out,

@@ -103,7 +103,7 @@ export function testConsumerContract(driver: string, open: () => Promise<Consume
     const { log, work, effects, db } = await openWorkshop(t, open);
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.constantFrom("join", "leave", "steal", "append"), { maxLength: 12 }),
+        fc.array(fc.constantFrom("join", "leave", "steal", "append"), { maxLength: 12, size: "max" }),
         async (steps) => {
           await db.query("truncate effect");
           const workers = [await work(tally())];

@@ -140,7 +140,11 @@ export function testEventLogContract(driver: string, open: () => Promise<LogUnde
     const { log, db } = await open();
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.array(fc.nat(9), { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 30 }),
+        fc.array(fc.array(fc.nat(9), { minLength: 1, maxLength: 5 }), {
+          minLength: 1,
+          maxLength: 30,
+          size: "max",
+        }),
         async (calls) => {
           const before = await log.heads();
           const run = uuidv7();

@@ -138,7 +138,7 @@ const anyEntry = fc.record({
   ),
 });
 const anyCall = fc.record({
-  entries: fc.array(anyEntry, { minLength: 1, maxLength: 12 }),
+  entries: fc.array(anyEntry, { minLength: 1, maxLength: 12, size: "max" }),
   /** Copies of the call's entries, so that batches meet their bound. */
   times: fc.oneof({ weight: 9, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.nat(300) }),
   pause: fc.nat(3),
@@ -146,7 +146,7 @@ const anyCall = fc.record({
 
 test("every call is answered once and truly: stored in order per partition at these offsets, or refused for what it holds", async () => {
   const scenario = fc.asyncProperty(
-    fc.array(anyCall, { maxLength: 25 }),
+    fc.array(anyCall, { maxLength: 25, size: "max" }),
     fc.array(fc.nat(4), { minLength: 1, maxLength: 5 }),
     async (calls, delays) => {
       const log = new FakeLog(delays);

@@ -120,7 +120,7 @@ function apply(step: Step, recent: RecentEntries, models: readonly Model[]): voi
 
 test("whatever is added, cleared or appended by others, an answer is exactly what the log holds there", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 80, size: "max" }), (steps) => {
       const recent = new RecentEntries(bounds);
       const models = Array.from({ length: partitions }, () => new Model());
       for (const each of steps) apply(each, recent, models);

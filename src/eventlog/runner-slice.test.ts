@@ -34,7 +34,11 @@ function slice(partition: number, kinds: readonly ("entry" | "notice" | "foreign
 }
 
 test("two halves have every entry and every redaction notice once, each notice before the checkpoint passes it", () => {
-  const kinds = fc.array(fc.constantFrom("entry", "notice", "foreign"), { minLength: 1, maxLength: 12 });
+  const kinds = fc.array(fc.constantFrom("entry", "notice", "foreign"), {
+    minLength: 1,
+    maxLength: 12,
+    size: "max",
+  });
   fc.assert(
     fc.property(fc.array(kinds, { minLength: 1, maxLength: 4 }), (partitions) => {
       const whole = partitions.map((kinds, partition) => slice(partition, kinds));

@@ -61,6 +61,8 @@ export class Connection implements Reader {
   plain: PlainWish | undefined;
   /** The seed's form that it speaks, when it is somebody's. */
   form: PlainForm | undefined;
+  /** What such a connection is to hear first is being told: until it is, nothing that it says is answered. */
+  beginning: Promise<void> | undefined;
   /** Since when it takes nothing; undefined while it keeps up. */
   fullSinceMs: number | undefined;
   #heard = true;

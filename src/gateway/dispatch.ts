@@ -159,7 +159,9 @@ export class Dispatch {
   }
 
   async #serveInTurn(connection: Connection): Promise<void> {
-    const { waiting } = connection;
+    const { waiting, beginning } = connection;
+    // What it is told first may take a slow client long, and as long it must be read from, to be known to live.
+    if (beginning !== undefined) await beginning;
     connection.hold(true);
     while (connection.phase === "open") {
       const [frame] = waiting;

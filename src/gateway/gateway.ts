@@ -238,8 +238,22 @@ export class Gateway {
     return { form, encoding };
   }
 
-  /** Tells a connection that speaks a seed's form what it is to hear first, and subscribes it to what is new. */
+  /**
+   * Tells a connection that speaks a seed's form what it is to hear first, and subscribes it to what is new. Answers come
+   * after that: what is read while it is being told would else be acknowledged before it is told as unread.
+   */
   async openPlain(connection: Connection, actor: Actor): Promise<void> {
+    const begun = Promise.withResolvers<void>();
+    connection.beginning = begun.promise;
+    try {
+      await this.#beginPlain(connection, actor);
+    } finally {
+      connection.beginning = undefined;
+      begun.resolve();
+    }
+  }
+
+  async #beginPlain(connection: Connection, actor: Actor): Promise<void> {
     const { plain } = connection;
     if (plain === undefined) throw new Error("a plain connection has no form");
     connection.plain = undefined;

@@ -70,6 +70,18 @@ test("a burst of a seed's frames is served in order, one at a time and at its ra
   await eventually("the client is read from again", () => link.reading);
 });
 
+test("nothing is served before what is to be told first has been told, and the client is read from until then", async (t) => {
+  const { link, connection, served, send } = await open(t, 2_000);
+  const begun = Promise.withResolvers<void>();
+  connection.beginning = begun.promise;
+  for (let n = 0; n < 3; n++) send(n);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([served, link.reading], [[], true]);
+  begun.resolve();
+  await eventually("all are served", () => served.length === 3);
+  assert.deepEqual(served, [0, 1, 2]);
+});
+
 test("so many of a seed's frames may wait and not one more", async (t) => {
   const { ended, send } = await open(t, 0.001);
   for (let n = 0; n < plainFramesMax; n++) send(n);

@@ -11,41 +11,45 @@ const step = fc.record({
 
 test("it never holds more than its bound, always the more recently used half, and never a wrong value", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 100 }), fc.integer({ min: 1, max: 9 }), (steps, max) => {
-      const lru = new Lru<string, number>(max);
-      /** What was set and not deleted, the most recently used last. */
-      const used = new Map<string, number>();
-      const use = (key: string, value: number): void => {
-        used.delete(key);
-        used.set(key, value);
-      };
-      // A key that was deleted counts as used: it has taken the place of others.
-      let deleted = false;
-      for (const { what, key, value } of steps) {
-        if (what === "get") {
-          const found = lru.get(key);
-          if (found === undefined) continue;
-          assert.equal(found, used.get(key));
-          use(key, found);
-        } else if (what === "set") {
-          lru.set(key, value);
-          use(key, value);
-        } else if (what === "delete") {
-          lru.delete(key);
+    fc.property(
+      fc.array(step, { maxLength: 100, size: "max" }),
+      fc.integer({ min: 1, max: 9 }),
+      (steps, max) => {
+        const lru = new Lru<string, number>(max);
+        /** What was set and not deleted, the most recently used last. */
+        const used = new Map<string, number>();
+        const use = (key: string, value: number): void => {
           used.delete(key);
-          deleted = true;
-          assert.equal(lru.get(key), undefined);
-        } else {
-          lru.clear();
-          used.clear();
-          assert.equal(lru.size, 0);
+          used.set(key, value);
+        };
+        // A key that was deleted counts as used: it has taken the place of others.
+        let deleted = false;
+        for (const { what, key, value } of steps) {
+          if (what === "get") {
+            const found = lru.get(key);
+            if (found === undefined) continue;
+            assert.equal(found, used.get(key));
+            use(key, found);
+          } else if (what === "set") {
+            lru.set(key, value);
+            use(key, value);
+          } else if (what === "delete") {
+            lru.delete(key);
+            used.delete(key);
+            deleted = true;
+            assert.equal(lru.get(key), undefined);
+          } else {
+            lru.clear();
+            used.clear();
+            assert.equal(lru.size, 0);
+          }
+          assert.ok(lru.size <= max);
         }
-        assert.ok(lru.size <= max);
-      }
-      if (deleted) return;
-      const kept = max < 2 ? [] : [...used].slice(-Math.floor(max / 2));
-      for (const [key, value] of kept) assert.equal(lru.get(key), value);
-    }),
+        if (deleted) return;
+        const kept = max < 2 ? [] : [...used].slice(-Math.floor(max / 2));
+        for (const [key, value] of kept) assert.equal(lru.get(key), value);
+      },
+    ),
     { numRuns: 2_000 },
   );
 });

@@ -21,7 +21,7 @@ const rates = fc.record({
 test("in no stretch of time are more tokens given than the burst plus what came back", () => {
   const steps = fc.array(
     fc.record({ waitMs: fc.integer({ min: 0, max: 2_000 }), n: fc.integer({ min: 1, max: 20 }) }),
-    { minLength: 1, maxLength: 60 },
+    { minLength: 1, maxLength: 60, size: "max" },
   );
   fc.assert(
     fc.property(rates, steps, (rate, steps) => {
@@ -115,7 +115,7 @@ test("one key more than the bound forgets the key that was used longest ago, and
 });
 
 test("the keys that are kept are always the most recently used ones", () => {
-  const keys = fc.array(fc.constantFrom("a", "b", "c", "d", "e", "f"), { maxLength: 80 });
+  const keys = fc.array(fc.constantFrom("a", "b", "c", "d", "e", "f"), { maxLength: 80, size: "max" });
   fc.assert(
     fc.property(keys, fc.integer({ min: 1, max: 5 }), (keys, keysMax) => {
       const buckets = createBuckets({ rate: { perSecond: 0.001, burst: 1 }, keysMax, clock: movableClock() });

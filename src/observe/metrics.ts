@@ -12,6 +12,7 @@ export type Metrics = {
   readonly parkedEntries: Counter<"group">;
   readonly deadLetters: Counter<"group">;
   readonly messages: Counter<"module">;
+  readonly webPushes: Counter<"outcome">;
   readonly gateway: GatewayMetrics;
 };
 
@@ -74,6 +75,12 @@ export function createMetrics(options: { readonly process: boolean }): Metrics {
       name: "messages_total",
       help: "Messages stored",
       labelNames: ["module"],
+      registers,
+    }),
+    webPushes: new Counter({
+      name: "web_pushes_total",
+      help: "Notifications due as web push to a browser, by what became of them",
+      labelNames: ["outcome"],
       registers,
     }),
     gateway: createGatewayMetrics(registers),

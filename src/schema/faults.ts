@@ -33,18 +33,37 @@ export function fieldErrors(violations: readonly Violation[]): FieldError[] {
   return [...byPointer.values()];
 }
 
-/** Drops what each branch of a union complains about: the union's own entry says it once. */
+/**
+ * Drops what each branch of a union complains about: the union's own entry says it once. Where only null stands beside one
+ * form and something of that form was sent, it is what that form complains about that helps.
+ */
 function withoutBranches(violations: readonly Violation[]): readonly Violation[] {
   const unions = violations.filter(({ keyword }) => keyword === "anyOf" || keyword === "oneOf");
   if (unions.length === 0) return violations;
-  return violations.filter(
-    (violation) =>
-      !unions.some(
-        (union) =>
-          violation.schemaPath.startsWith(`${union.schemaPath}/`) &&
-          violation.instancePath.startsWith(union.instancePath),
-      ),
-  );
+  const dropped = new Set<Violation>();
+  for (const union of unions) {
+    const within = violations.filter(
+      ({ schemaPath, instancePath }) =>
+        schemaPath.startsWith(`${union.schemaPath}/`) && instancePath.startsWith(union.instancePath),
+    );
+    const helpful = complaintsBesideNull(union, within);
+    if (helpful.length > 0) dropped.add(union);
+    for (const violation of within) if (!helpful.includes(violation)) dropped.add(violation);
+  }
+  return violations.filter((violation) => !dropped.has(violation));
+}
+
+function complaintsBesideNull(
+  { keyword, schemaPath, instancePath, parentSchema }: Violation,
+  within: readonly Violation[],
+): readonly Violation[] {
+  const branches: unknown = parentSchema?.[keyword];
+  if (!Array.isArray(branches) || branches.length !== 2) return [];
+  const form = branches.findIndex((branch: { type?: unknown }) => branch.type !== "null");
+  if (branches.every((branch: { type?: unknown }) => branch.type !== "null")) return [];
+  const own = within.filter((violation) => violation.schemaPath.startsWith(`${schemaPath}/${form}/`));
+  const isOfForm = own.every((found) => found.keyword !== "type" || found.instancePath !== instancePath);
+  return isOfForm ? own : [];
 }
 
 function pointerOf({ instancePath, params }: Violation): string {

@@ -13,6 +13,7 @@ export class Leader {
   readonly #session: Session;
   #held = false;
   #lost = new AbortController();
+  #asking: Promise<boolean> | undefined;
 
   constructor(address: DbAddress, log: Logger) {
     this.#session = new Session(address, {
@@ -26,8 +27,16 @@ export class Leader {
     });
   }
 
-  /** Whether this process leads right now; tries to become the leader when nobody is. */
-  async leads(): Promise<boolean> {
+  /** Whether this process leads right now; tries to become the leader when nobody is. Who asks meanwhile is answered, too. */
+  leads(): Promise<boolean> {
+    // Asked twice at once, it would be elected twice, and the first to be told would not hear of the end.
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined;
+    });
+    return this.#asking;
+  }
+
+  async #ask(): Promise<boolean> {
     if (this.#held && this.#session.connected) {
       // A dead connection shows itself only when it is used.
       await this.#session.query({ text: "select 1" });

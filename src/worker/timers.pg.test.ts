@@ -106,3 +106,13 @@ test("stopping does not wait for a database that does not say who leads", async 
   await eventually("it has asked", () => asked);
   await loop.stop();
 });
+
+test("of two that ask at once who leads, each hears of the end", async (t) => {
+  const db = await openTestDatabase(t);
+  const leader = new Leader(db.address, testLog);
+  t.after(() => leader.close());
+  const asked = [leader.leads(), leader.leads()].map(async (leads) => [await leads, leader.lost] as const);
+  const [one, other] = await Promise.all(asked);
+  assert.deepEqual([one?.[0], other?.[0]], [true, true]);
+  assert.equal(one?.[1], other?.[1]);
+});

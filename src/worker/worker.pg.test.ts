@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Socket, connect, createServer } from "node:net";
 import { eventually, openTestDatabase, testLog } from "../../test/harness.ts";
+import type { Timer } from "../deps.ts";
 import { type Db, openDb } from "../lib/db.ts";
+import { whenAborted } from "../lib/aborted.ts";
 import { listen } from "../lib/listen.ts";
 import { systemClock } from "../lib/clock.ts";
 import {
@@ -233,6 +235,42 @@ test("of a database that does not answer one look at what is parked is waited fo
   await worker.start();
   t.mock.timers.tick(5_000);
   assert.equal(looks, 1);
+});
+
+test("a timer that stands apart holds up no other one, and is told to end when the worker leads no longer", async (t) => {
+  const db = await openTestDatabase(t);
+  const signals: AbortSignal[] = [];
+  const released = Promise.withResolvers<void>();
+  let runs = 0;
+  const apart: Timer = {
+    name: "apart",
+    everyMs: 1,
+    apart: true,
+    run: (signal) => {
+      signals.push(signal);
+      return Promise.race([released.promise, whenAborted(signal)]);
+    },
+  };
+  const other: Timer = { name: "other", everyMs: 1, run: async () => void runs++ };
+  const worker = new Worker({
+    db,
+    eventlog: new MemoryEventLog({ partitions: 16, clock: systemClock }),
+    log: testLog,
+    metrics: createMetrics({ process: false }),
+    consumers: [],
+    timers: [apart, other],
+  });
+  t.after(() => worker.stop());
+  await worker.start();
+  await eventually("the other one runs on", () => runs >= 3);
+  assert.deepEqual([signals.length, signals[0]?.aborted], [1, false]);
+  // Both have asked who leads at the same moment: whichever was told first hears of the end, too.
+  await db.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tidings leader' and datname = current_database()",
+  );
+  await eventually("it is told", () => signals[0]?.aborted === true);
+  await eventually("it is run again", () => signals.length === 2);
+  released.resolve();
 });
 
 /** A database behind a proxy that can fall silent without closing anything. */

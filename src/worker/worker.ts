@@ -29,7 +29,7 @@ export class Worker {
   readonly #runners: readonly GroupRunner[];
   readonly #leases: LeaseKeeper;
   readonly #leader: Leader;
-  readonly #timers: TimerLoop;
+  readonly #timers: readonly TimerLoop[];
   /** By group and partition: how often persons had changed what is parked there when it was last looked. */
   readonly #parkedChanges = new Map<string, number>();
   #unsubscribe: (() => void) | undefined;
@@ -55,7 +55,9 @@ export class Worker {
       ...(renewEveryMs === undefined ? {} : { renewEveryMs }),
     });
     this.#leader = new Leader(db.address, log);
-    this.#timers = new TimerLoop(timers, { leader: this.#leader, log });
+    const inLine = timers.filter(({ apart }) => apart !== true);
+    const lines = [inLine, ...timers.filter(({ apart }) => apart === true).map((timer) => [timer])];
+    this.#timers = lines.map((line) => new TimerLoop(line, { leader: this.#leader, log }));
   }
 
   /**
@@ -74,7 +76,7 @@ export class Worker {
     for (const runner of this.#runners) runner.start();
     await unlessAborted(this.#leases.start(), signal);
     this.#nudgeTimer = setInterval(() => void this.#nudge(), nudgeEveryMs);
-    this.#timers.start();
+    for (const timers of this.#timers) timers.start();
   }
 
   /** Finishes the batches at hand, gives the partitions back and leaves. */
@@ -85,7 +87,8 @@ export class Worker {
     this.#unsubscribe?.();
     // All at once, and each with a bound of its own: a database that is silent must not be waited for time and again.
     const runners = this.#runners.map((runner) => runner.stop());
-    await Promise.all([this.#leases.stop(), this.#timers.stop(), ...runners]);
+    const timers = this.#timers.map((line) => line.stop());
+    await Promise.all([this.#leases.stop(), ...timers, ...runners]);
     await Promise.all([this.#leases.leave(), this.#leader.close()]);
   }
 

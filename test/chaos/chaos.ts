@@ -1,6 +1,3 @@
-import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
-import os from "node:os";
-import path from "node:path";
 import { settlesWithin } from "../../src/embedded/settles-within.ts";
 import { Connection, type Sender } from "./connection.ts";
 import {
@@ -14,15 +11,15 @@ import {
 import { type Findings, compare } from "./findings.ts";
 import { Ledger } from "./ledger.ts";
 import { Prng } from "./prng.ts";
-import { endAll, postmastersOf, untilNoneLeft } from "./processes.ts";
+import { postmastersOf, untilNoneLeft } from "./processes.ts";
 import { Account, type Played, ledgerLines, roundLine, timeLines } from "./report.ts";
 import { send } from "./request.ts";
 import { planRounds, readyLimitMs, runRound } from "./rounds.ts";
-import { Server, freePort } from "./server.ts";
+import type { Server } from "./server.ts";
+import { type Opened, Stage } from "./stage.ts";
 
 const connections = 20;
 const contacts = 120;
-const firstStartLimitMs = 60_000;
 /** Consumers of a server that was killed may have to wait for its leases to end. */
 const drainLimitMs = 20_000;
 const stopLimitMs = 10_000;
@@ -30,7 +27,7 @@ const stopLimitMs = 10_000;
 const stopPatienceMs = 20_000;
 const finishLimitMs = 15_000;
 
-type Stage = { readonly dir: string; readonly server: Server; readonly senders: readonly Sender[] };
+type Scene = Opened & { readonly senders: readonly Sender[] };
 
 /** One run: a server in a directory of its own, clients, kills, and the account at the end. */
 export class Chaos {
@@ -40,8 +37,7 @@ export class Chaos {
   readonly #account = new Account();
   readonly #stop = new AbortController();
   readonly #giveUp = new AbortController();
-  #dir: string | undefined;
-  #server: Server | undefined;
+  readonly #stage = new Stage();
   #interrupted = false;
 
   constructor(options: {
@@ -56,16 +52,16 @@ export class Chaos {
   async run(): Promise<boolean> {
     const startedMs = performance.now();
     try {
-      const stage = await this.#open();
-      const clients = this.#startClients(stage);
-      const played = await this.#runRounds(stage);
-      await this.#restartInGoodOrder(stage);
+      const scene = await this.#open();
+      const clients = this.#startClients(scene);
+      const played = await this.#runRounds(scene);
+      await this.#restartInGoodOrder(scene);
       this.#stop.abort();
       await settlesWithin(clients, finishLimitMs);
       this.#giveUp.abort();
       await clients;
-      const found = await this.#finalChecks(stage);
-      const orphans = await this.#stopForGood(stage);
+      const found = await this.#finalChecks(scene);
+      const orphans = await this.#stopForGood(scene);
       const seconds = (performance.now() - startedMs) / 1_000;
       const lines = ledgerLines({ ledger: this.#ledger, ...found, orphans, seconds });
       console.log([...lines, ...timeLines(played)].join("\n"));
@@ -90,31 +86,19 @@ export class Chaos {
   async #tidyUp(): Promise<void> {
     this.#stop.abort();
     this.#giveUp.abort();
-    await this.#server?.retire();
-    if (this.#dir === undefined) return;
-    await endAll(this.#dir);
-    await rm(this.#dir, { recursive: true, force: true });
+    await this.#stage.tidyUp();
   }
 
-  async #open(): Promise<Stage> {
-    const dir = await mkdtemp(path.join(os.tmpdir(), "tidings-chaos-"));
-    this.#dir = dir;
-    // Started by root, PostgreSQL runs as another user, who must get through here.
-    await chmod(dir, 0o755);
-    const dataDir = path.join(dir, "data");
-    const server = new Server({ dataDir, port: await freePort(), logFile: path.join(dir, "server.log") });
-    this.#server = server;
-    server.start();
-    if (!(await server.untilReady(firstStartLimitMs))) throw new Error("the first start did not succeed");
-    const key = (await readFile(path.join(dataDir, "development-key"), "utf8")).trim();
+  async #open(): Promise<Scene> {
+    const opened = await this.#stage.open();
+    const { server, key } = opened;
     return {
-      dir,
-      server,
+      ...opened,
       senders: [await createSender(server, key, "api_key"), await createSender(server, key, "hub")],
     };
   }
 
-  #connect({ server, senders }: Stage, number: number): Connection {
+  #connect({ server, senders }: Scene, number: number): Connection {
     const sender = senders[number % senders.length];
     if (sender === undefined) throw new Error("there is no source");
     return new Connection({
@@ -127,20 +111,20 @@ export class Chaos {
     });
   }
 
-  #startClients(stage: Stage): Promise<unknown> {
-    const clients = Array.from({ length: connections }, (_, number) => this.#connect(stage, number));
+  #startClients(scene: Scene): Promise<unknown> {
+    const clients = Array.from({ length: connections }, (_, number) => this.#connect(scene, number));
     return Promise.all(clients.map((client) => client.run(this.#stop.signal, this.#giveUp.signal)));
   }
 
-  async #runRounds(stage: Stage): Promise<readonly Played[]> {
+  async #runRounds(scene: Scene): Promise<readonly Played[]> {
     const played: Played[] = [];
-    const prober = this.#connect(stage, connections);
+    const prober = this.#connect(scene, connections);
     const probe = (): Promise<void> => prober.deliver(this.#giveUp.signal);
     const plan = planRounds(this.#rounds, this.#prng.fork());
     for (const [i, round] of plan.entries()) {
-      const result = await runRound(round, { server: stage.server, ledger: this.#ledger, probe });
+      const result = await runRound(round, { server: scene.server, ledger: this.#ledger, probe });
       const name = `round ${i + 1} (${round.victim})`;
-      const { checked, drainedMs } = await this.#checkRound(stage, name);
+      const { checked, drainedMs } = await this.#checkRound(scene, name);
       played.push({ round, result, drainedMs });
       const readyMs = Math.round(result.readyMs ?? Infinity);
       this.#account.require(readyMs <= readyLimitMs, `${name}: ready after ${readyMs} ms`);
@@ -153,7 +137,7 @@ export class Chaos {
 
   /** What can be known while traffic goes on: all that was acknowledged before this moment. */
   async #checkRound(
-    { server }: Stage,
+    { server }: Scene,
     name: string,
   ): Promise<{ readonly checked: number; readonly drainedMs: number | undefined }> {
     const account = this.#account;
@@ -175,7 +159,7 @@ export class Chaos {
   }
 
   /** SIGTERM under traffic: what is acknowledged on the way out must be there like anything else. */
-  async #restartInGoodOrder({ server }: Stage): Promise<void> {
+  async #restartInGoodOrder({ server }: Scene): Promise<void> {
     await this.#terminate(server, "under traffic");
     server.start();
     this.#account.require(await server.untilReady(readyLimitMs), "not ready after the orderly restart");
@@ -188,7 +172,7 @@ export class Chaos {
     this.#account.require(ms <= stopLimitMs, `SIGTERM ${when}: took ${Math.round(ms)} ms`);
   }
 
-  async #finalChecks({ server }: Stage): Promise<{ stored: number; inbox: Findings; log: Findings }> {
+  async #finalChecks({ server }: Scene): Promise<{ stored: number; inbox: Findings; log: Findings }> {
     const account = this.#account;
     const { messages, acknowledged, faults } = this.#ledger;
     account.require(
@@ -211,7 +195,7 @@ export class Chaos {
     });
   }
 
-  async #stopForGood({ server, dir }: Stage): Promise<number> {
+  async #stopForGood({ server, dir }: Scene): Promise<number> {
     await this.#terminate(server, "at rest");
     const orphans = await untilNoneLeft(dir, 1_000);
     for (const { pid, args } of orphans) this.#account.require(false, `process ${pid} is left: ${args}`);
@@ -225,7 +209,7 @@ export class Chaos {
       return;
     }
     console.log(`BROKEN:\n${broken.map((sentence) => `  - ${sentence}`).join("\n")}`);
-    if (this.#server !== undefined) console.log(`the server's last lines:\n${this.#server.logTail(40)}`);
+    console.log(this.#stage.lastWords(40));
   }
 }
 

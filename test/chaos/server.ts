@@ -10,8 +10,9 @@ const root = path.join(import.meta.dirname, "../..");
 const probeEveryMs = 10;
 const probeTimeoutMs = 1_000;
 const lineLengthMax = 300;
-/** More than any client of the run sends. */
+/** More than any client of the run sends, and more connections than it has. */
 const noLimit = "1000000/1000000";
+const connectionsMax = "100000";
 
 /** The server under test: a process of its own, with the embedded PostgreSQL and everything as in production. */
 export class Server {
@@ -120,6 +121,8 @@ function environment(): Record<string, string> {
     RATE_LIMIT_SOURCE: noLimit,
     RATE_LIMIT_IP: noLimit,
     RATE_LIMIT_CONTACT: noLimit,
+    RATE_LIMIT_CONNECT: noLimit,
+    CONNECTIONS_PER_ADDRESS: connectionsMax,
   };
 }
 

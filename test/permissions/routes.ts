@@ -1,5 +1,6 @@
 import type { Scope } from "../../protocol/scopes.ts";
 import type { Route } from "../../src/deps.ts";
+import { createBrowser } from "../../src/modules/notifications/push/service.fixture.ts";
 import { uuidv7 } from "../../protocol/ids.ts";
 import { newcomer, password } from "../journeys/accounts.ts";
 import { webhook } from "../journeys/inbox.ts";
@@ -142,12 +143,31 @@ export const matrix: Readonly<Record<string, Row>> = {
   "POST /api/v1/notify": scoped("notify:write", 202, {
     body: (_cast, { target }) => ({ target: [{ id: target }], message: "Hello", source: "matrix" }),
   }),
+  "POST /api/v1/broadcasts": scoped("notify:write", 202, {
+    body: () => ({ message: "Hello", source: "matrix" }),
+  }),
+  "GET /api/v1/broadcasts": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403]),
+  "DELETE /api/v1/broadcasts/:broadcast_id": scoped("notify:write", 204, {
+    path: () => `/api/v1/broadcasts/${uuidv7()}`,
+  }),
   "GET /api/v1/notifications": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403]),
   "GET /api/v1/notifications/unread": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403]),
   "POST /api/v1/notifications/mark": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403], () => ({
     state: "read",
     up_to: "0-0",
   })),
+  "GET /api/v1/notifications/preferences": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403]),
+  "PUT /api/v1/notifications/preferences": people(
+    [401, 200, 200, 200, 200, 200, 200, 200, 403, 403],
+    () => ({}),
+  ),
+  "GET /api/v1/push/key": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403]),
+  "GET /api/v1/push/subscriptions": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403]),
+  "POST /api/v1/push/subscriptions": people(
+    [401, 201, 201, 201, 201, 201, 201, 201, 403, 403],
+    () => createBrowser(`https://push.example.org/${uuidv7()}`).subscription,
+  ),
+  "DELETE /api/v1/push/subscriptions/:id": people([401, 204, 204, 204, 204, 204, 204, 204, 403, 403]),
 
   "POST /api/v1/webhook": scoped("self", 202, {
     path: () => "/api/v1/webhook?source=matrix",

@@ -1,3 +1,4 @@
+import type { BroadcastAccepted } from "../../protocol/broadcasts.ts";
 import { generalRoomId } from "../../protocol/chat.ts";
 import { limits } from "../../protocol/limits.ts";
 import { uuidv7 } from "../../protocol/ids.ts";
@@ -96,6 +97,16 @@ function ofMember(cause: PushRow["cause"]): PushRow {
   };
 }
 
+/** Everybody who is signed in. */
+function ofPeople(cause: PushRow["cause"]): PushRow {
+  return { by: [no, yes, yes, yes, yes, yes, yes, yes, no, no], topic: () => topics.everybody(), cause };
+}
+
+async function tellEverybody({ cast }: Scene): Promise<string> {
+  const told = await cast.as("admin", "POST", "/api/v1/broadcasts", { message: "Hello", source: "matrix" });
+  return (JSON.parse(told) as BroadcastAccepted).broadcast_id;
+}
+
 async function newRoom({ cast }: Scene): Promise<number> {
   const member_ids = [cast.person("member").user.id];
   const room = await cast.asOwner("POST", "/api/v1/rooms", { kind: "private", name: "other", member_ids });
@@ -157,10 +168,20 @@ export const entries: Readonly<Record<string, PushRow>> = {
     const up_to = `${Date.now() + 60_000}-0`;
     await scene.cast.as("member", "POST", "/api/v1/notifications/mark", { state: "read", up_to });
   }),
+  "user notification.preferences": ofMember(({ cast }) =>
+    cast.as("member", "PUT", "/api/v1/notifications/preferences", { digest_minutes: 30 }),
+  ),
   "user notification.expired": ofMember(async (scene) => {
     await tellMember(scene);
     const later = { now: () => Date.now() + limits.notificationTtlS * 1_000 };
     await createPostgresStore({ ...scene.cast.app.deps, clock: later }).expire(new AbortController().signal);
+  }),
+  "broadcast broadcast.created": ofPeople(tellEverybody),
+  "broadcast broadcast.expired": ofPeople(async (scene) => {
+    await scene.cast.as("admin", "DELETE", `/api/v1/broadcasts/${await tellEverybody(scene)}`);
+  }),
+  "broadcast eventlog.redacted": ofPeople(async (scene) => {
+    await scene.cast.app.deps.eventlog.redact([await tellEverybody(scene)], "erased");
   }),
   "user eventlog.redacted": ofMember((scene) =>
     redactIn(scene, topics.user(scene.cast.person("member").user.id)),

@@ -146,7 +146,7 @@ test("so many deletions wait to be taken out of the log; one more is left to the
   silent.redact = () => new Promise(() => {});
   const erasing = createErasing({ db: silentDb().db, eventlog: silent, log: testLog });
   const erasures = Array.from({ length: queueErasuresMax + 1 }, () =>
-    erasing.erase({ messageId: uuidv7(), versions: 1 }),
+    erasing.erase({ messageId: uuidv7(), roomId: 1, versions: 1 }),
   );
   const settled = settling(erasures);
   await turns();

@@ -29,7 +29,7 @@ const facts: SendFacts = {
   ]),
   members: new Map([member(roomIds.general, 1), member(roomIds.open, 1), member(roomIds.closed, 1)]),
   known: new Map(),
-  roomOfReply: new Map(),
+  answered: new Map(),
   time,
 };
 
@@ -133,7 +133,7 @@ test("whatever a batch holds, new messages have each next place once, and equal 
     content: fc.constantFrom("a", "b"),
   });
   fc.assert(
-    fc.property(fc.array(arbitrary, { maxLength: 30 }), (wishes) => {
+    fc.property(fc.array(arbitrary, { maxLength: 30, size: "max" }), (wishes) => {
       const sends = wishes.map(({ room: roomId, from, key, content }) =>
         send(roomId, { from, content, ...(keys[key] === undefined ? {} : { clientMsgId: keys[key] }) }),
       );

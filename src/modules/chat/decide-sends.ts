@@ -24,6 +24,9 @@ export type Sent = { readonly message: Message; readonly replayed: boolean };
 /** A message that was sent before. */
 export type KnownMessage = { readonly message: Message; readonly fingerprint: string };
 
+/** A message that is answered: where it stands, and who wrote it. */
+export type Answered = { readonly roomId: number; readonly userId: number };
+
 /** What the database says about a batch, read under the locks of its rooms. */
 export type SendFacts = {
   readonly rooms: ReadonlyMap<number, RoomState>;
@@ -31,16 +34,23 @@ export type SendFacts = {
   readonly members: ReadonlyMap<string, Membership>;
   /** By `sendKey`. */
   readonly known: ReadonlyMap<string, KnownMessage>;
-  /** Rooms of the messages that are answered to. */
-  readonly roomOfReply: ReadonlyMap<string, number>;
+  /** The messages that are answered, by their ids. */
+  readonly answered: ReadonlyMap<string, Answered>;
   readonly time: Date;
+};
+
+/** `replyToUserId`: who wrote what it answers. */
+export type Fresh = {
+  readonly send: Send;
+  readonly message: Message;
+  readonly replyToUserId: number | null;
 };
 
 export type Decision = {
   /** For each send what is answered, in order. */
   readonly answers: readonly (Sent | AppError)[];
   /** The sends that become messages, and those messages. */
-  readonly fresh: readonly { readonly send: Send; readonly message: Message }[];
+  readonly fresh: readonly Fresh[];
   /** Senders to whom the room that is everybody's is new. */
   readonly newcomers: ReadonlySet<number>;
   /** The last seq of each room that gets messages. */
@@ -60,21 +70,22 @@ export function decideSends(sends: readonly Send[], facts: SendFacts): Decision 
   const known = new Map(facts.known);
   const lastSeqs = new Map<number, number>();
   const newcomers = new Set<number>();
-  const fresh: { send: Send; message: Message }[] = [];
+  const fresh: Fresh[] = [];
   const answers = sends.map((send): Sent | AppError => {
     const refusal = refusalOf(send, facts);
     if (refusal !== undefined) return refusal;
     const key = sendKey(send.sender.id, send.clientMsgId);
     const earlier = known.get(key);
     if (earlier !== undefined) return repetition(send, earlier);
-    if (send.replyTo !== null && facts.roomOfReply.get(send.replyTo) !== send.roomId) return noSuchReply();
+    const answered = send.replyTo === null ? undefined : facts.answered.get(send.replyTo);
+    if (send.replyTo !== null && answered?.roomId !== send.roomId) return noSuchReply();
     const seq = (lastSeqs.get(send.roomId) ?? facts.rooms.get(send.roomId)?.lastSeq ?? 0) + 1;
     lastSeqs.set(send.roomId, seq);
     if (!facts.members.has(pairKey({ roomId: send.roomId, userId: send.sender.id })))
       newcomers.add(send.sender.id);
     const message = newMessage(send, seq, facts.time);
     known.set(key, { message, fingerprint: send.fingerprint });
-    fresh.push({ send, message });
+    fresh.push({ send, message, replyToUserId: answered?.userId ?? null });
     return { message, replayed: false };
   });
   return { answers, fresh, newcomers, lastSeqs };

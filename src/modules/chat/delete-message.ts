@@ -51,6 +51,6 @@ export async function deleteMessage(
     ]);
     return { message, versions: row.version };
   });
-  if (versions > 0) await erasing.erase({ messageId, versions });
+  if (versions > 0) await erasing.erase({ messageId, roomId, versions });
   return message;
 }

@@ -1,6 +1,7 @@
 import {
   type MemberEntryData,
   type MemberRemovedData,
+  type MessageCreatedData,
   type MessageEntryData,
   type ReadState,
   type RoomChangedData,
@@ -13,7 +14,7 @@ import { type NewEntry, jsonText } from "../../eventlog/eventlog.ts";
 
 /** What each entry type holds. */
 type RoomEntryData = {
-  "message.created": MessageEntryData;
+  "message.created": Required<MessageCreatedData>;
   "message.edited": MessageEntryData;
   "message.deleted": MessageEntryData;
   "member.added": MemberEntryData;

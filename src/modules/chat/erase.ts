@@ -1,9 +1,10 @@
+import { topics } from "../../../protocol/topics.ts";
 import type { Deps } from "../../deps.ts";
 import { Batcher } from "../../lib/batcher.ts";
 import { entryIdOf } from "./messages.ts";
 
 /** A deleted message, and how many entries hold what it said. */
-export type Erasure = { readonly messageId: string; readonly versions: number };
+export type Erasure = { readonly messageId: string; readonly roomId: number; readonly versions: number };
 
 export type Erasing = {
   /** Takes the message's words out of the log. Never rejects: what fails is done by `eraseLeftOvers`. */
@@ -19,10 +20,13 @@ const timeoutMs = 10_000;
 
 export function createErasing({ db, eventlog, log }: Pick<Deps, "db" | "eventlog" | "log">): Erasing {
   const eraseAll = async (erasures: readonly Erasure[]): Promise<void> => {
-    const entryIds = erasures.flatMap(({ messageId, versions }) =>
-      Array.from({ length: versions }, (_, i) => entryIdOf(messageId, i + 1)),
+    // With their topic: whoever has copied the words is told also when the log has lost them by age.
+    const entries = erasures.flatMap(({ messageId, roomId, versions }) =>
+      Array.from({ length: versions }, (_, i) => {
+        return { id: entryIdOf(messageId, i + 1), topic: topics.room(roomId) };
+      }),
     );
-    await eventlog.redact(entryIds, "message deleted");
+    await eventlog.redact(entries, "message deleted");
     await db.query("delete from chat_erasure where message_id = any($1::uuid[])", [
       erasures.map(({ messageId }) => messageId),
     ]);
@@ -50,12 +54,19 @@ export function createErasing({ db, eventlog, log }: Pick<Deps, "db" | "eventlog
     },
     eraseLeftOvers: async (signal) => {
       while (!signal.aborted) {
-        const { rows } = await db.query<{ message_id: string; versions: number }>(
-          "select message_id, versions from chat_erasure limit $1",
+        const { rows } = await db.query<{ message_id: string; room_id: number; versions: number }>(
+          `select e.message_id, m.room_id, e.versions from chat_erasure e join chat_message m on m.id = e.message_id
+            limit $1`,
           [batchErasuresMax],
         );
         if (rows.length === 0) return;
-        await eraseAll(rows.map(({ message_id: messageId, versions }) => ({ messageId, versions })));
+        await eraseAll(
+          rows.map(({ message_id: messageId, room_id: roomId, versions }) => ({
+            messageId,
+            roomId,
+            versions,
+          })),
+        );
       }
     },
   };

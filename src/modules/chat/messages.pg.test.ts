@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Message, type TypingData, generalRoomId } from "../../../protocol/chat.ts";
+import {
+  type Message,
+  type MessageCreatedData,
+  type TypingData,
+  generalRoomId,
+} from "../../../protocol/chat.ts";
 import { uuidv7 } from "../../../protocol/ids.ts";
 import { limits } from "../../../protocol/limits.ts";
 import { topics } from "../../../protocol/topics.ts";
 import { eventually } from "../../../test/harness.ts";
 import { type UserActor, actorName } from "../../access/actor.ts";
-import { parseData, redactedData, redactedType } from "../../eventlog/eventlog.ts";
+import { type RedactedData, parseData, redactedData, redactedType } from "../../eventlog/eventlog.ts";
 import { partitionOf } from "../../eventlog/murmur2.ts";
 import type { Signal } from "../../gateway/signals.ts";
 import { addToRoom, changeRole, removeFromRoom } from "./change-members.ts";
@@ -130,7 +135,7 @@ test("a message is stored as it is answered, and told to the room as it is store
     [entry?.id, entry?.type, entry?.actor],
     [message.id, "message.created", `user:${member.id}`],
   );
-  assert.deepEqual(entry === undefined ? undefined : parseData(entry), { message });
+  assert.deepEqual(entry === undefined ? undefined : parseData(entry), { message, reply_to_user_id: null });
 });
 
 test("a repetition gets the message as it is by now, also edited and deleted, and other contents are refused for ever", async () => {
@@ -263,14 +268,19 @@ test("one bad send harms no other of its batch", async () => {
   );
 });
 
-test("an answer names a message of the same room, a deleted one too", async () => {
-  const { roomId, owner } = await openRoom();
+test("an answer names a message of the same room, a deleted one too, and its entry who wrote that", async () => {
+  const { roomId, owner, member } = await openRoom();
   const elsewhere = await openRoom();
-  const first = await say(owner, roomId, "question");
+  const first = await say(member, roomId, "question");
   const wish = { room_id: roomId, content: "answer", reply_to: first.id };
   assert.equal((await send(owner, { ...wish, client_msg_id: uuidv7() })).message.reply_to, first.id);
   await deleteMessage({ ...chat, erasing }, owner, { roomId, messageId: first.id });
   await send(owner, { ...wish, client_msg_id: uuidv7() });
+  const created = (await chat.entries(topics.room(roomId))).filter(({ data }) => data.includes(first.id));
+  assert.deepEqual(
+    created.flatMap((entry) => parseData<MessageCreatedData>(entry).reply_to_user_id ?? []),
+    [member.id, member.id],
+  );
   const strange = await say(elsewhere.owner, elsewhere.roomId, "of another room");
   await assert.rejects(
     send(owner, { ...wish, client_msg_id: uuidv7(), reply_to: strange.id }),
@@ -501,6 +511,22 @@ test("words that could not be taken out of the log at once are taken out later",
   await erasing.eraseLeftOvers(AbortSignal.timeout(10_000));
   assert.equal(await inLog(), false);
   assert.equal((await db.query("select from chat_erasure")).rowCount, 0);
+});
+
+test("whoever has copied words is told of their deletion also when the log has lost them by age", async () => {
+  const { roomId, member } = await openRoom();
+  const topic = topics.room(roomId);
+  const named = async () =>
+    (await chat.entries(topic))
+      .filter(({ type }) => type === redactedType)
+      .map((notice) => parseData<RedactedData>(notice).entry_ids);
+  const [one, two] = [await say(member, roomId, "old"), await say(member, roomId, "older")];
+  await db.query("delete from eventlog_entry where topic = $1", [topic]);
+  await deleteMessage({ ...chat, erasing }, member, { roomId, messageId: one.id });
+  await deleteMessage({ ...chat, erasing: unhurried }, member, { roomId, messageId: two.id });
+  assert.deepEqual(await named(), [[one.id]]);
+  await erasing.eraseLeftOvers(AbortSignal.timeout(10_000));
+  assert.deepEqual(await named(), [[one.id], [two.id]]);
 });
 
 test("unread is what is behind the read mark; the mark never moves back and never past the last message", async () => {

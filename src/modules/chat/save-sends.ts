@@ -34,8 +34,8 @@ export async function saveSends(
     await insertMessages(tx, fresh, facts.time);
     await advanceReadMarks(tx, readMarksOf(fresh));
     await advanceRooms(tx, decision.lastSeqs);
-    const created = fresh.map(({ send, message }) =>
-      roomEntry(send, send.roomId, "message.created", { message }),
+    const created = fresh.map(({ send, message, replyToUserId }) =>
+      roomEntry(send, send.roomId, "message.created", { message, reply_to_user_id: replyToUserId }),
     );
     await eventlog.appendIn(tx, [...joined, ...created]);
     return answers;
@@ -48,7 +48,7 @@ async function readFacts(tx: Tx, sends: readonly Send[], time: Date): Promise<Se
   const pairs = new Map(sends.map(({ roomId, sender }) => keyed({ roomId, userId: sender.id })));
   const members = await membersAmong(tx, [...pairs.values()]);
   const known = await findKnown(tx, sends);
-  return { rooms, members, known, roomOfReply: await findReplies(tx, sends), time };
+  return { rooms, members, known, answered: await findAnswered(tx, sends), time };
 }
 
 type KnownRow = MessageRow & { readonly fingerprint: string };
@@ -73,14 +73,14 @@ async function findKnown(db: Queryable, sends: readonly Send[]): Promise<Readonl
   );
 }
 
-async function findReplies(tx: Tx, sends: readonly Send[]): Promise<ReadonlyMap<string, number>> {
+async function findAnswered(tx: Tx, sends: readonly Send[]): Promise<SendFacts["answered"]> {
   const ids = sends.map(({ replyTo }) => replyTo).filter((id) => id !== null);
   if (ids.length === 0) return new Map();
-  const { rows } = await tx.query<{ id: string; room_id: number }>(
-    "select id, room_id from chat_message where id = any($1::uuid[])",
+  const { rows } = await tx.query<{ id: string; room_id: number; sender_id: number }>(
+    "select id, room_id, sender_id from chat_message where id = any($1::uuid[])",
     [arrayLiteral(ids)],
   );
-  return new Map(rows.map(({ id, room_id: roomId }) => [id, roomId]));
+  return new Map(rows.map(({ id, room_id: roomId, sender_id: userId }) => [id, { roomId, userId }]));
 }
 
 async function admitNewcomers(

@@ -22,7 +22,10 @@ const arrival: fc.Arbitrary<Arrival> = fc.record({
 const contactOf = (id: number): number => id % contacts;
 /** A batch: entries that were handled before come again, then new ones; or an operator closes a dialog. */
 const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ again: fc.nat(6), arrivals: fc.array(arrival, { maxLength: 12 }) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ again: fc.nat(6), arrivals: fc.array(arrival, { maxLength: 12, size: "max" }) }),
+  },
   { weight: 1, arbitrary: fc.record({ close: fc.nat(contacts - 1) }) },
 );
 

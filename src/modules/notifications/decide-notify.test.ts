@@ -2,14 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { limits } from "../../../protocol/limits.ts";
-import {
-  type NotifyFacts,
-  decideNotify,
-  nextStreamId,
-  nobodyYet,
-  notificationIdOf,
-  requestKey,
-} from "./decide-notify.ts";
+import { type NotifyFacts, decideNotify, notificationIdOf, requestKey } from "./decide-notify.ts";
+import { nextStreamId, nobodyYet } from "./person-state.ts";
 import { idsOf, requestTo } from "./requests.fixture.ts";
 
 const nowMs = Date.parse("2026-01-01T00:00:00Z");
@@ -20,7 +14,8 @@ function factsOf(parts: Partial<NotifyFacts> = {}): NotifyFacts {
     people: new Map(),
     known: new Map(),
     inFlight: new Set(),
-    made: new Set(),
+    digests: new Map(),
+    made: new Map(),
     nowMs,
     ...parts,
   };
@@ -97,7 +92,10 @@ test("an attempt that has filled the inbox unseen is answered with what it has m
   const request = requestTo([1]);
   const id = notificationIdOf(request, 1);
   const full = { ...nobodyYet, unread: limits.notificationsPerPerson, stored: limits.notificationsPerPerson };
-  const facts = { people: new Map([[1, full]]), made: new Set([id]) };
+  const facts = {
+    people: new Map([[1, full]]),
+    made: new Map([[id, { notificationId: id, heldUntilMs: undefined }]]),
+  };
   const { answers, fresh } = decideNotify([request, requestTo([1])], factsOf(facts));
   assert.deepEqual(
     answers.map((answer) => idsOf(answer)[0]),

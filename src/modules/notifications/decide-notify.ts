@@ -1,7 +1,9 @@
-import type { Notification, NotifyResult, Target, TargetFault } from "../../../protocol/notifications.ts";
+import type { NotifyResult, Target, TargetFault } from "../../../protocol/notifications.ts";
 import { limits } from "../../../protocol/limits.ts";
 import { derivedId } from "../../eventlog/derived-id.ts";
 import { AppError } from "../../lib/errors.ts";
+import { type FreshNotification, type PersonState, nobodyYet, tellPerson } from "./person-state.ts";
+import { whenToTell } from "./wishes/when-to-tell.ts";
 
 /** Something that a program wants people to be told, checked and with its defaults. */
 export type NotifyRequest = {
@@ -27,18 +29,6 @@ export type Idempotency = { readonly key: string; readonly fingerprint: string }
 /** `replayed`: it was done before, and nothing was done now. */
 export type NotifyAnswer = { readonly results: readonly NotifyResult[]; readonly replayed: boolean };
 
-/** What is counted for a person, and the last stream id that was given to them. */
-export type PersonState = {
-  readonly version: number;
-  readonly unread: number;
-  readonly stored: number;
-  readonly streamMs: number;
-  readonly streamN: number;
-  /** Of those counted, how many have ended and only wait to be removed. */
-  readonly endedUnread: number;
-  readonly endedStored: number;
-};
-
 export type KnownRequest = { readonly fingerprint: string; readonly answer: string };
 
 /** What the database says about a batch, read under the locks of its people and keys. */
@@ -49,27 +39,48 @@ export type NotifyFacts = {
   readonly known: ReadonlyMap<string, KnownRequest>;
   /** Keys that another transaction works on at this moment, by `requestKey`. */
   readonly inFlight: ReadonlySet<string>;
-  /** Ids of notifications that an earlier attempt at these requests has made unseen. */
-  readonly made: ReadonlySet<string>;
+  /** By `digestKey`, of the people who have one: they gather already. */
+  readonly digests: ReadonlyMap<string, OpenDigest>;
+  /** What an earlier attempt at these requests has done unseen, by the ids that `notificationIdOf` gives. */
+  readonly made: ReadonlyMap<string, Made>;
   readonly nowMs: number;
 };
 
-/** A notification that comes to be, and what its entry tells beside it. */
-export type FreshNotification = {
+/** A digest that gathers until it closes, and the notification that it becomes. */
+export type OpenDigest = { readonly id: string; readonly closesMs: number };
+
+/** What is told later, of what was accepted, or in which digest. */
+export type Made = { readonly notificationId: string; readonly heldUntilMs: number | undefined };
+
+/** Something that was accepted, and is not told yet: until a moment, or until its digest closes. */
+export type HeldNotification = {
+  readonly id: string;
   readonly userId: number;
+  readonly digestId: string | null;
+  readonly releaseMs: number | null;
   readonly actor: string;
-  readonly notification: Notification;
-  readonly streamMs: number;
-  readonly streamN: number;
-  readonly unread: number;
-  readonly version: number;
+  readonly message: string;
+  readonly source: string;
+  readonly category: string;
+  readonly link: string | null;
+  readonly createdAt: string;
+  readonly ttlS: number;
+};
+
+/** A digest that gathers so many more, or begins to. */
+export type GatheringDigest = OpenDigest & {
+  readonly userId: number;
+  readonly category: string;
+  readonly more: number;
 };
 
 export type NotifyDecision = {
   /** For each request what is answered, in order. */
   readonly answers: readonly (NotifyAnswer | AppError)[];
   readonly fresh: readonly FreshNotification[];
-  /** What is counted for the people who are told something, afterwards. */
+  readonly held: readonly HeldNotification[];
+  readonly digests: readonly GatheringDigest[];
+  /** What is counted for the people for whom something was accepted, afterwards. */
   readonly people: ReadonlyMap<number, PersonState>;
   /** What is to be remembered under keys. */
   readonly keyed: readonly {
@@ -84,16 +95,9 @@ export function requestKey(actor: string, key: string): string {
   return `${actor}\n${key}`;
 }
 
-/** Later than any other of the person, and no earlier than now: a clock that was set back changes nothing in the order. */
-export function nextStreamId(
-  { streamMs, streamN }: Pick<PersonState, "streamMs" | "streamN">,
-  nowMs: number,
-): Pick<PersonState, "streamMs" | "streamN"> {
-  return nowMs > streamMs ? { streamMs: nowMs, streamN: 0 } : { streamMs, streamN: streamN + 1 };
-}
-
-export function streamIdOf({ streamMs, streamN }: Pick<PersonState, "streamMs" | "streamN">): string {
-  return `${streamMs}-${streamN}`;
+/** Names the digest of a person's category. */
+export function digestKey(userId: number, category: string): string {
+  return `${userId} ${category}`;
 }
 
 /**
@@ -102,8 +106,7 @@ export function streamIdOf({ streamMs, streamN }: Pick<PersonState, "streamMs" |
  */
 export function decideNotify(requests: readonly NotifyRequest[], facts: NotifyFacts): NotifyDecision {
   const known = new Map(facts.known);
-  const people = new Map<number, PersonState>();
-  const fresh: FreshNotification[] = [];
+  const progress: Progress = { people: new Map(), fresh: [], held: [], digests: new Map() };
   const keyed: NotifyDecision["keyed"][number][] = [];
   const answers = requests.map((request): NotifyAnswer | AppError => {
     const { actor, idempotency } = request;
@@ -111,98 +114,102 @@ export function decideNotify(requests: readonly NotifyRequest[], facts: NotifyFa
     if (name !== undefined && facts.inFlight.has(name)) return inFlight();
     const earlier = name === undefined ? undefined : known.get(name);
     if (earlier !== undefined) return repetition(idempotency?.fingerprint, earlier);
-    const results = tellEach(request, facts, { people, fresh });
+    const results = tellEach(request, facts, progress);
     if (name === undefined || idempotency === undefined) return { results, replayed: false };
     const answer = JSON.stringify(results);
     known.set(name, { fingerprint: idempotency.fingerprint, answer });
     keyed.push({ actor, idempotency, answer });
     return { results, replayed: false };
   });
-  return { answers, fresh, people, keyed };
+  const { people, fresh, held, digests } = progress;
+  return { answers, fresh, held, digests: [...digests.values()], people, keyed };
 }
 
-type Progress = { readonly people: Map<number, PersonState>; readonly fresh: FreshNotification[] };
+type Progress = {
+  readonly people: Map<number, PersonState>;
+  readonly fresh: FreshNotification[];
+  readonly held: HeldNotification[];
+  readonly digests: Map<string, GatheringDigest>;
+};
 
 function tellEach(request: NotifyRequest, facts: NotifyFacts, progress: Progress): readonly NotifyResult[] {
   // Who is named twice is told once.
-  const told = new Map<number, string>();
+  const told = new Map<number, Made>();
   return request.targets.map((target): NotifyResult => {
     const { id, login } = target;
     const username = facts.usernames.get(id);
     if (username === undefined) return fault(target, "unknown_person", "there is no person with this id");
     if (login !== undefined && login !== username)
       return fault(target, "login_mismatch", "the person with this id has another login");
-    const before = progress.people.get(id) ?? facts.people.get(id) ?? nobodyYet;
-    const notificationId = told.get(id) ?? notificationIdOf(request, id);
-    const isMade = told.has(id) || facts.made.has(notificationId);
-    if (!isMade && before.unread - before.endedUnread >= limits.notificationsPerPerson)
-      return fault(
-        target,
-        "inbox_full",
-        `${limits.notificationsPerPerson} notifications wait for this person already`,
-      );
-    if (!isMade) tell(request, facts, progress, { id, before, notificationId });
-    told.set(id, notificationId);
-    return { target: { id, login: username }, notification_id: notificationId };
+    const done =
+      told.get(id) ?? facts.made.get(notificationIdOf(request, id)) ?? tellOne(request, id, facts, progress);
+    if ("code" in done) return fault(target, done.code, done.detail);
+    told.set(id, done);
+    return {
+      target: { id, login: username },
+      notification_id: done.notificationId,
+      ...(done.heldUntilMs === undefined ? {} : { held_until: new Date(done.heldUntilMs).toISOString() }),
+    };
   });
 }
 
-function tell(
-  { message, source, createdAt, ttlS, category, critical, link, actor }: NotifyRequest,
-  { nowMs }: NotifyFacts,
-  { people, fresh }: Progress,
-  {
-    id,
-    before,
-    notificationId,
-  }: { readonly id: number; readonly before: PersonState; readonly notificationId: string },
-): void {
-  const place = nextStreamId(before, nowMs);
-  const after: PersonState = {
-    ...before,
-    ...place,
-    version: before.version + 1,
-    unread: before.unread + 1,
-    stored: before.stored + 1,
-  };
-  people.set(id, after);
-  const notification: Notification = {
-    notification_id: notificationId,
-    stream_id: streamIdOf(place),
-    message,
-    created_at: createdAt ?? new Date(nowMs).toISOString(),
-    source,
-    status: "unread",
-    category,
-    critical,
-    link,
-    expires_at: new Date(nowMs + ttlS * 1_000).toISOString(),
-  };
-  fresh.push({
-    userId: id,
-    actor,
-    notification,
-    ...place,
-    unread: after.unread - after.endedUnread,
-    version: after.version,
-  });
+type Refusal = { readonly code: TargetFault; readonly detail: string };
+
+function tellOne(
+  request: NotifyRequest,
+  userId: number,
+  facts: NotifyFacts,
+  progress: Progress,
+): Made | Refusal {
+  const { nowMs } = facts;
+  const before = progress.people.get(userId) ?? facts.people.get(userId) ?? nobodyYet;
+  const telling = whenToTell(before.preferences, request, nowMs);
+  if (telling.kind === "muted") return { code: "muted", detail: telling.why };
+  // What is held counts as well, so that there is room for it when it is told.
+  if (before.unread - before.endedUnread + before.held >= limits.notificationsPerPerson)
+    return {
+      code: "inbox_full",
+      detail: `${limits.notificationsPerPerson} notifications wait for this person already`,
+    };
+  const id = notificationIdOf(request, userId);
+  if (telling.kind === "now") {
+    const told = { ...request, notification_id: id, gathered: 1 };
+    const { after, fresh } = tellPerson(userId, before, told, nowMs);
+    progress.people.set(userId, after);
+    progress.fresh.push(fresh);
+    return { notificationId: id, heldUntilMs: undefined };
+  }
+  progress.people.set(userId, { ...before, held: before.held + 1 });
+  const { actor, message, source, category, link, createdAt = new Date(nowMs).toISOString(), ttlS } = request;
+  const held = { id, userId, actor, message, source, category, link, createdAt, ttlS };
+  if (telling.kind === "held") {
+    progress.held.push({ ...held, digestId: null, releaseMs: telling.untilMs });
+    return { notificationId: id, heldUntilMs: telling.untilMs };
+  }
+  const begun = { id: derivedId("digest", `${request.id} ${userId}`), closesMs: telling.untilMs };
+  const digest = gather(userId, category, facts.digests.get(digestKey(userId, category)) ?? begun, progress);
+  progress.held.push({ ...held, digestId: digest.id, releaseMs: null });
+  return { notificationId: digest.id, heldUntilMs: digest.closesMs };
+}
+
+/** Takes one more into a digest, unless the batch has opened another one of this person and category already. */
+function gather(
+  userId: number,
+  category: string,
+  open: OpenDigest,
+  { digests }: Pick<Progress, "digests">,
+): GatheringDigest {
+  const key = digestKey(userId, category);
+  const before = digests.get(key) ?? { ...open, userId, category, more: 0 };
+  const after = { ...before, more: before.more + 1 };
+  digests.set(key, after);
+  return after;
 }
 
 /** The same for every attempt at the request. */
 export function notificationIdOf({ id }: Pick<NotifyRequest, "id">, userId: number): string {
   return derivedId("notification", `${id} ${userId}`);
 }
-
-/** What is counted for somebody who was never told anything. */
-export const nobodyYet: PersonState = {
-  version: 0,
-  unread: 0,
-  stored: 0,
-  streamMs: 0,
-  streamN: 0,
-  endedUnread: 0,
-  endedStored: 0,
-};
 
 function fault({ id, login }: Target, code: TargetFault, detail: string): NotifyResult {
   return { target: login === undefined ? { id } : { id, login }, error: { code, detail } };
@@ -211,13 +218,17 @@ function fault({ id, login }: Target, code: TargetFault, detail: string): Notify
 function repetition(fingerprint: string | undefined, earlier: KnownRequest): NotifyAnswer | AppError {
   if (earlier.fingerprint === fingerprint)
     return { results: JSON.parse(earlier.answer) as readonly NotifyResult[], replayed: true };
+  return keyUsed();
+}
+
+export function keyUsed(): AppError {
   return new AppError("idempotency_mismatch", {
     detail: "this Idempotency-Key was used for another request: a new request needs a new one",
     fields: [{ pointer: "Idempotency-Key", code: "used", detail: "was used for another request" }],
   });
 }
 
-function inFlight(): AppError {
+export function inFlight(): AppError {
   return new AppError("request_in_flight", {
     detail: "a request with this Idempotency-Key is being worked on: send it again in a moment",
     retryAfterS: 1,

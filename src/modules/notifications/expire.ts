@@ -4,7 +4,7 @@ import type { NotificationExpiredData, Place } from "../../../protocol/notificat
 import type { Deps } from "../../deps.ts";
 import { type NewEntry, jsonText } from "../../eventlog/eventlog.ts";
 import type { Tx } from "../../lib/db.ts";
-import { type PersonState, streamIdOf } from "./decide-notify.ts";
+import { type PersonState, streamIdOf } from "./person-state.ts";
 import { countOf } from "./mark.ts";
 import { type People, savePeople } from "./people.ts";
 
@@ -22,6 +22,7 @@ type EndedRow = {
   readonly stream_ms: number;
   readonly stream_n: number;
   readonly was_unread: boolean;
+  readonly ended: boolean;
 };
 
 /** Removes notifications that have ended, and tells whoever had not read them. Resolves with how many. */
@@ -41,27 +42,32 @@ async function expireBatch(
 ): Promise<number> {
   return db.transaction(async (tx) => {
     const ids = await findEnded(tx, clock.now());
-    await removeNotifications(tx, { eventlog, clock, people }, ids);
+    const entries = await removeNotifications(tx, { clock, people }, ids);
+    if (entries.length > 0) await eventlog.appendIn(tx, entries);
     return ids.length;
   }, signal);
 }
 
-/** Removes notifications, whoever is to know of it being told. Those that are gone already are no fault. */
+/**
+ * Removes notifications; those that are gone already are no fault. Resolves with the entries that tell whoever is to know of
+ * it, to be appended last: one for each person, and so of no more than `expireBatchMax` notifications.
+ */
 export async function removeNotifications(
   tx: Tx,
-  { eventlog, clock, people }: Omit<ExpireDeps, "db">,
+  { clock, people }: Pick<ExpireDeps, "clock" | "people">,
   ids: readonly { readonly id: string; readonly user_id: number }[],
-): Promise<void> {
-  if (ids.length === 0) return;
+): Promise<readonly NewEntry[]> {
+  if (ids.length === 0) return [];
   const owners = ids.map(({ user_id: userId }) => userId);
-  const { people: before } = await people.lock(tx, owners, clock);
+  const { people: before, nowMs } = await people.lock(tx, owners, clock);
   const rows = await removeRows(
     tx,
     ids.map(({ id }) => id),
+    nowMs,
   );
   const { after, entries } = settle(before, rows);
   await savePeople(tx, after);
-  if (entries.length > 0) await eventlog.appendIn(tx, entries);
+  return entries;
 }
 
 async function findEnded(tx: Tx, nowMs: number): Promise<readonly { id: string; user_id: number }[]> {
@@ -73,11 +79,11 @@ async function findEnded(tx: Tx, nowMs: number): Promise<readonly { id: string; 
 }
 
 /** Those that are still there: another process may have been at it before it led no longer. */
-async function removeRows(tx: Tx, ids: readonly string[]): Promise<readonly EndedRow[]> {
+async function removeRows(tx: Tx, ids: readonly string[], nowMs: number): Promise<readonly EndedRow[]> {
   const { rows } = await tx.query<EndedRow>(
     `delete from notification where id = any($1::uuid[])
-     returning id, user_id, stream_ms, stream_n, state in ('unread', 'seen') as was_unread`,
-    [ids],
+     returning id, user_id, stream_ms, stream_n, state in ('unread', 'seen') as was_unread, expires_at <= $2 as ended`,
+    [ids, new Date(nowMs)],
   );
   return rows;
 }
@@ -93,12 +99,14 @@ function settle(
     const state = before.get(userId);
     if (state === undefined) continue;
     const unread = own.filter(({ was_unread }) => was_unread);
+    // What is erased before its end was counted until now.
+    const isOver = ({ ended }: EndedRow): boolean => ended;
     const next: PersonState = {
       ...state,
       stored: state.stored - own.length,
-      endedStored: state.endedStored - own.length,
+      endedStored: state.endedStored - own.filter(isOver).length,
       unread: state.unread - unread.length,
-      endedUnread: state.endedUnread - unread.length,
+      endedUnread: state.endedUnread - unread.filter(isOver).length,
       version: state.version + (unread.length > 0 ? 1 : 0),
     };
     after.set(userId, next);

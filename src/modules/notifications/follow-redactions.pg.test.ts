@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { uuidv7 } from "../../../protocol/ids.ts";
 import { topics } from "../../../protocol/topics.ts";
-import { type Entry, jsonText, redactedType } from "../../eventlog/eventlog.ts";
+import type { NotificationExpiredData } from "../../../protocol/notifications.ts";
+import { type Entry, jsonText, parseData, redactedType } from "../../eventlog/eventlog.ts";
 import { expireBatchMax } from "./expire.ts";
 import { followRedactions } from "./follow-redactions.ts";
 import { openStage } from "./notifications.fixture.ts";
@@ -14,8 +15,12 @@ test("what is erased of one person's goes, however much it is, and entries of th
   const stage = await openStage(createPostgresStore);
   const { db, store, clock, eventlog, person, entries } = stage;
   const [ann, bob] = [await person(), await person()];
-  const answers = await store.notify(Array.from({ length: expireBatchMax + 1 }, () => requestTo([ann])));
+  // Those that have ended are counted no more, the others until they are gone.
+  const answers = await store.notify(
+    Array.from({ length: expireBatchMax + 1 }, (_, i) => requestTo([ann], { ttlS: i < 10 ? 1 : 900 })),
+  );
   await store.notify([requestTo([ann, bob])]);
+  clock.advance(1_000);
   const notice: Entry = {
     id: uuidv7(),
     partition: 0,
@@ -37,4 +42,6 @@ test("what is erased of one person's goes, however much it is, and entries of th
   assert.equal((await store.unread(bob)).unread, 1);
   const told = (await entries(ann)).filter(({ type }) => type === "notification.expired");
   assert.equal(told.length, 2);
+  const last = told.at(-1);
+  assert.equal(last && parseData<NotificationExpiredData>(last).unread, 1);
 });

@@ -11,7 +11,9 @@ import {
 import type { Deps } from "../../deps.ts";
 import { type NewEntry, jsonText } from "../../eventlog/eventlog.ts";
 import { type Tx } from "../../lib/db.ts";
-import { type PersonState, streamIdOf } from "./decide-notify.ts";
+import { type PersonState, streamIdOf } from "./person-state.ts";
+import { markBroadcasts } from "./broadcasts/marks.ts";
+import { placeNumbers } from "./notification-row.ts";
 import { type People, savePeople } from "./people.ts";
 
 /** Notifications that one entry tells of: some 80 bytes each. */
@@ -19,12 +21,12 @@ export const markedPerEntry = 1_000;
 
 export type MarkDeps = Pick<Deps, "db" | "eventlog" | "clock"> & { readonly people: People };
 
-/** `marked`: those that were not so far before. */
+/** `marked`: those that were not so far before, broadcasts among them. */
 export type Marked = Unread & { readonly marked: readonly Place[] };
 
 /**
- * Marks notifications of a person as seen, read or archived, all up to one or those that are named. No state ever goes
- * back; what has ended, was marked before or never was is left alone. The count is that after it.
+ * Marks notifications of a person and broadcasts as seen, read or archived, all up to one or those that are named. No state
+ * ever goes back; what has ended, was marked before or never was is left alone. The count is that of their own ones after it.
  */
 export async function markNotifications(
   { db, eventlog, clock, people }: MarkDeps,
@@ -35,7 +37,11 @@ export async function markNotifications(
     const { people: states, nowMs } = await people.lock(tx, [userId], clock);
     const before = states.get(userId);
     if (before === undefined) throw new Error("a person whose row is locked has none");
-    const rows = await updateStates(tx, userId, mark, nowMs);
+    const own = await updateStates(tx, userId, mark, nowMs);
+    // What is not among their own may be for everybody.
+    const isAll = !("up_to" in mark) && own.length === new Set(mark.notification_ids).size;
+    const shared = isAll ? [] : await markBroadcasts(tx, userId, mark, nowMs);
+    const rows = inOrder([...own, ...shared.map((one) => ({ ...one, was_unread: false }))]);
     if (rows.length === 0) return { marked: [], ...countOf(before) };
     const told = entriesOf({ userId, actor, state: mark.state, rows }, before);
     await savePeople(tx, new Map([[userId, told.after]]));
@@ -52,6 +58,7 @@ type MarkedRow = {
   readonly id: string;
   readonly stream_ms: number;
   readonly stream_n: number;
+  /** And counted for the person: broadcasts never do. */
   readonly was_unread: boolean;
 };
 
@@ -75,13 +82,11 @@ async function updateStates(
      returning n.id, n.stream_ms, n.stream_n, b.state in ('unread', 'seen') as was_unread`,
     [userId, lower, new Date(nowMs), state, ...values],
   );
-  return rows.toSorted((a, b) => a.stream_ms - b.stream_ms || a.stream_n - b.stream_n);
+  return rows;
 }
 
-/** The two numbers of a stream id that the schema has let through. */
-export function placeNumbers(streamId: string): readonly [number, number] {
-  const [ms = 0, n = 0] = streamId.split("-").map(Number);
-  return [ms, n];
+function inOrder(rows: readonly MarkedRow[]): readonly MarkedRow[] {
+  return rows.toSorted((a, b) => a.stream_ms - b.stream_ms || a.stream_n - b.stream_n);
 }
 
 function placeOf({ id, stream_ms: streamMs, stream_n: streamN }: MarkedRow): Place {

@@ -9,6 +9,7 @@ import { backoffMs, pause } from "../../lib/backoff.ts";
 import { Batcher } from "../../lib/batcher.ts";
 import { isPassingDbError } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
+import { calendarTime } from "./calendar-time.ts";
 import type { NotifyAnswer, NotifyRequest } from "./decide-notify.ts";
 import type { NotificationStore } from "./store.ts";
 
@@ -93,7 +94,7 @@ function toRequest(
     targets: target,
     message,
     source,
-    createdAt: createdAt === undefined ? undefined : instantOf(createdAt),
+    createdAt: createdAt === undefined ? undefined : calendarTime(createdAt, "/created_at"),
     ttlS: body.ttl_s ?? ttls.bySource.get(source) ?? ttls.defaultS,
     category,
     critical,
@@ -102,19 +103,6 @@ function toRequest(
     idempotency:
       key === undefined ? undefined : { key, fingerprint: hash("sha256", JSON.stringify(said), "hex") },
   };
-}
-
-/** The schema has let only real-looking times through; the 30th of February is none. */
-function instantOf(text: string): string {
-  const date = new Date(text);
-  const day = Number(text.slice(8, 10));
-  const lastDay = new Date(Date.UTC(Number(text.slice(0, 4)), Number(text.slice(5, 7)), 0)).getUTCDate();
-  if (!Number.isNaN(date.getTime()) && day <= lastDay) return date.toISOString();
-  const detail = "must be a day that the calendar has";
-  throw new AppError("invalid_body", {
-    detail: `/created_at ${detail}`,
-    fields: [{ pointer: "/created_at", code: "range", detail }],
-  });
 }
 
 /** What a request counts for. Throws where its texts are more than one request may make. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openTestDatabase } from "../../../test/harness.ts";
-import { nobodyYet } from "./decide-notify.ts";
-import { savePeople } from "./people.ts";
+import { nobodyYet } from "./person-state.ts";
+import { People, knownPeopleMax, savePeople } from "./people.ts";
 
 test("a statement that was prepared while nobody was counted reads no others when the counts are saved later", async () => {
   const db = await openTestDatabase();
@@ -24,4 +24,47 @@ test("a statement that was prepared while nobody was counted reads no others whe
     return rows[0]?.count;
   });
   assert.equal(seqScans, 0);
+});
+
+test("names are asked for once, those of nobody each time, and no more are remembered than may be", async () => {
+  const db = await openTestDatabase();
+  const { rows: users } = await db.query<{ id: number; username: string }>(
+    "insert into account_user (username, name) select 'p' || n, 'p' from generate_series(1, 3) n returning id, username",
+  );
+  const [ann, bob] = users.map(({ id }) => id);
+  let statements = 0;
+  const counting = {
+    query: (...args: Parameters<typeof db.query>) => {
+      statements++;
+      return db.query(...args);
+    },
+  } as typeof db;
+  const people = new People();
+  const ask = async (...ids: readonly (number | undefined)[]) => [
+    ...(
+      await people.usernames(
+        counting,
+        ids.filter((id) => id !== undefined),
+      )
+    ).values(),
+  ];
+  assert.deepEqual(await ask(ann, bob, 999_999), ["p1", "p2"]);
+  assert.deepEqual(await ask(bob, ann, bob), ["p2", "p1"]);
+  assert.equal(statements, 1);
+  assert.deepEqual(await ask(999_999, ann), ["p1"]);
+  assert.equal(statements, 2);
+  await db.query(
+    "insert into account_user (username, name) select 'q' || n, 'q' from generate_series(1, $1::int) n",
+    [knownPeopleMax],
+  );
+  const { rows: others } = await db.query<{ id: number }>(
+    "select id from account_user where username like 'q%'",
+  );
+  await people.usernames(
+    counting,
+    others.map(({ id }) => id),
+  );
+  assert.equal(statements, 3);
+  assert.deepEqual(await ask(ann), ["p1"]);
+  assert.equal(statements, 4, "the first has made room");
 });

@@ -1,8 +1,10 @@
+import type { Preferences } from "../../../protocol/preferences.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { type Queryable, type Tx, arrayLiteral } from "../../lib/db.ts";
+import { usernamesOf } from "../../access/people.ts";
 import { AppError } from "../../lib/errors.ts";
 import { Lru } from "../../lib/lru.ts";
-import type { PersonState } from "./decide-notify.ts";
+import type { PersonState } from "./person-state.ts";
 
 type PersonRow = {
   readonly user_id: number;
@@ -11,16 +13,35 @@ type PersonRow = {
   readonly stored: number;
   readonly stream_ms: number;
   readonly stream_n: number;
+  readonly held: number;
+  readonly preferences: Preferences | null;
 };
 
 export type Locked = { readonly people: ReadonlyMap<number, PersonState>; readonly nowMs: number };
 
-/** People who are known to have a row; rows stay for ever. */
+/** People who are known to have a row, and whose names are known; both stay for ever. */
 export const knownPeopleMax = 100_000;
 
 /** The rows of people, which are locked in the order of their ids, and made for those who have none. */
 export class People {
   readonly #known = new Lru<number, true>(knownPeopleMax);
+  readonly #names = new Lru<number, string>(knownPeopleMax);
+
+  /** The usernames of people; ids that nobody has are left out. */
+  async usernames(db: Queryable, ids: readonly number[]): Promise<ReadonlyMap<number, string>> {
+    const found = new Map<number, string>();
+    const unknown: number[] = [];
+    for (const id of new Set(ids)) {
+      const name = this.#names.get(id);
+      if (name === undefined) unknown.push(id);
+      else found.set(id, name);
+    }
+    for (const [id, name] of await usernamesOf(db, unknown)) {
+      this.#names.set(id, name);
+      found.set(id, name);
+    }
+    return found;
+  }
 
   /**
    * What is counted for people, who must exist; their rows are locked until the transaction ends. `nowMs` is the moment of
@@ -37,6 +58,7 @@ export class People {
     if (rows.length < wanted.length) {
       // The database has lost what it once had: a failover, or a restored backup.
       this.#known.clear();
+      this.#names.clear();
       throw new AppError("unavailable", {
         retryAfterS: 1,
         detail: "people whose notifications were counted are gone",
@@ -61,7 +83,7 @@ async function makeRows(tx: Tx, ids: readonly number[]): Promise<void> {
 
 async function lockRows(tx: Tx, ids: string): Promise<readonly PersonRow[]> {
   const { rows } = await tx.query<PersonRow>(
-    `select user_id, version, unread, stored, stream_ms, stream_n from notification_person
+    `select user_id, version, unread, stored, stream_ms, stream_n, held, preferences from notification_person
       where user_id = any($1::bigint[]) order by user_id for no key update`,
     [ids],
     { name: "notification_lock_people" },
@@ -82,8 +104,9 @@ async function countEnded(tx: Queryable, ids: string, nowMs: number): Promise<Re
 }
 
 function toState(row: PersonRow, ended: Ended = { unread: 0, stored: 0 }): PersonState {
-  const { version, unread, stored, stream_ms: streamMs, stream_n: streamN } = row;
-  return { version, unread, stored, streamMs, streamN, endedUnread: ended.unread, endedStored: ended.stored };
+  const { version, unread, stored, stream_ms: streamMs, stream_n: streamN, held, preferences } = row;
+  const counted = { version, unread, stored, streamMs, streamN, held, preferences };
+  return { ...counted, endedUnread: ended.unread, endedStored: ended.stored };
 }
 
 /** Writes what is counted for people whose rows are locked. */
@@ -93,9 +116,10 @@ export async function savePeople(db: Queryable, people: ReadonlyMap<number, Pers
   // The ids are said twice: by the join alone, what is prepared while the table is small reads all of it from then on.
   await db.query(
     `update notification_person p
-        set version = k.version, unread = k.unread, stored = k.stored, stream_ms = k.stream_ms, stream_n = k.stream_n
-       from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::bigint[], $6::int[])
-            k(user_id, version, unread, stored, stream_ms, stream_n)
+        set version = k.version, unread = k.unread, stored = k.stored, stream_ms = k.stream_ms, stream_n = k.stream_n,
+            held = k.held
+       from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::bigint[], $6::int[], $7::int[])
+            k(user_id, version, unread, stored, stream_ms, stream_n, held)
       where p.user_id = any($1::bigint[]) and p.user_id = k.user_id`,
     [
       arrayLiteral([...people.keys()]),
@@ -104,6 +128,7 @@ export async function savePeople(db: Queryable, people: ReadonlyMap<number, Pers
       arrayLiteral(states.map(({ stored }) => stored)),
       arrayLiteral(states.map(({ streamMs }) => streamMs)),
       arrayLiteral(states.map(({ streamN }) => streamN)),
+      arrayLiteral(states.map(({ held }) => held)),
     ],
     { name: "notification_save_people" },
   );

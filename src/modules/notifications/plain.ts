@@ -1,3 +1,4 @@
+import type { BroadcastCreatedData } from "../../../protocol/broadcasts.ts";
 import {
   type Notification,
   type NotificationCreatedData,
@@ -17,7 +18,8 @@ import { type NotificationStore, replayPageRows } from "./store.ts";
 
 /**
  * The seed's WebSocket, for connections that name a `user_id` or a `login`: every unread notification again, in order,
- * then each new one; the client says which it has read. What is read on one device is acknowledged on all.
+ * broadcasts among them, then each new one; the client says which it has read. What is read on one device is acknowledged
+ * on all.
  */
 export function createPlain(store: NotificationStore, replay: ReplayUnread): PlainForm {
   const check = createCheck(SeedRead);
@@ -29,16 +31,19 @@ export function createPlain(store: NotificationStore, replay: ReplayUnread): Pla
       const { id, username } = personOf(actor);
       requireSame(parameters, "user_id", String(id));
       requireSame(parameters, "login", username);
-      return [topics.user(id)];
+      return [topics.user(id), topics.everybody()];
     },
     backlog: (actor) => unreadOf(replay, actor),
     render: (_topic, type, data, nowMs) => {
       // Of what was redacted nothing is left to show.
       if (type === "notification.created") {
         const { notification } = data as Partial<NotificationCreatedData>;
-        // Whoever was slow to take it, or the log to tell it: what has ended meanwhile is not pushed.
-        const isOver = notification === undefined || Date.parse(notification.expires_at) <= nowMs;
-        return isOver ? [] : [pushText(notification)];
+        return pushUnlessOver(notification, nowMs);
+      }
+      if (type === "broadcast.created") {
+        // All who listen are told the same: who has turned it off hears it now, and never again.
+        const { broadcast } = data as Partial<BroadcastCreatedData>;
+        return pushUnlessOver(broadcast, nowMs);
       }
       if (type !== "notification.marked") return [];
       const { state, notifications = [] } = data as Partial<NotificationMarkedData>;
@@ -76,6 +81,12 @@ async function* unreadOf(replay: ReplayUnread, actor: Actor): AsyncIterable<read
     if (last === undefined || page.length < replayPageRows) return;
     after = last.stream_id;
   }
+}
+
+/** Whoever was slow to take it, or the log to tell it: what has ended meanwhile is not pushed. */
+function pushUnlessOver(notification: Notification | undefined, nowMs: number): readonly string[] {
+  const isOver = notification === undefined || Date.parse(notification.expires_at) <= nowMs;
+  return isOver ? [] : [pushText(notification)];
 }
 
 /** The seed's frame: nothing but its own fields. */

@@ -2,7 +2,9 @@ import type { Deps } from "../../deps.ts";
 import { expireNotifications } from "./expire.ts";
 import { markNotifications } from "./mark.ts";
 import { People } from "./people.ts";
+import { readPreferences, savePreferences } from "./wishes/preferences.ts";
 import { countUnread, listNotifications, replayUnread } from "./queries.ts";
+import { releaseHeld } from "./wishes/release.ts";
 import { saveNotify } from "./save-notify.ts";
 import type { NotificationStore } from "./store.ts";
 
@@ -19,6 +21,9 @@ export function createPostgresStore(
     list: (userId, query) => listNotifications(db, userId, query, clock.now()),
     unread: (userId) => countUnread(db, userId, clock.now()),
     replay: (wishes) => replayUnread(db, wishes, clock.now()),
+    preferences: (userId) => readPreferences(db, userId),
+    setPreferences: (who, wished) => savePreferences(own, who, wished),
+    release: (signal) => releaseHeld(own, signal),
     expire: (signal) => expireNotifications(own, signal),
   };
 }

@@ -8,42 +8,12 @@ import type {
 import { limits } from "../../../protocol/limits.ts";
 import { decodeCursor, encodeCursor } from "../../lib/cursor.ts";
 import { type Queryable, arrayLiteral } from "../../lib/db.ts";
-import { streamIdOf } from "./decide-notify.ts";
-import { placeNumbers } from "./mark.ts";
+import { broadcastsOf, countsAsUnread, readLiving, readWishes } from "./broadcasts/views.ts";
+import { type NotificationRow, placeNumbers, toNotification } from "./notification-row.ts";
 import { type Replay, replayPageRows } from "./store.ts";
 
-type NotificationRow = {
-  readonly id: string;
-  readonly user_id: number;
-  readonly stream_ms: number;
-  readonly stream_n: number;
-  readonly state: NotificationState;
-  readonly message: string;
-  readonly source: string;
-  readonly category: string;
-  readonly critical: boolean;
-  readonly link: string | null;
-  readonly created_at: Date;
-  readonly expires_at: Date;
-};
-
 const columns =
-  "n.id, n.user_id, n.stream_ms, n.stream_n, n.state, n.message, n.source, n.category, n.critical, n.link, n.created_at, n.expires_at";
-
-function toNotification(row: NotificationRow): Notification {
-  return {
-    notification_id: row.id,
-    stream_id: streamIdOf({ streamMs: row.stream_ms, streamN: row.stream_n }),
-    message: row.message,
-    created_at: row.created_at.toISOString(),
-    source: row.source,
-    status: row.state,
-    category: row.category,
-    critical: row.critical,
-    link: row.link,
-    expires_at: row.expires_at.toISOString(),
-  };
-}
+  "n.id, n.user_id, n.stream_ms, n.stream_n, n.state, n.message, n.source, n.category, n.critical, n.link, n.gathered, n.created_at, n.expires_at";
 
 /** What is counted, without what has ended and only waits to be removed: one statement, so of one moment. */
 const countedSql = `
@@ -106,7 +76,36 @@ export async function listNotifications(
   };
 }
 
+/** Of each, what the person was told and what everybody was, in the order of their places: three statements for all. */
 export async function replayUnread(
+  db: Queryable,
+  wishes: readonly Replay[],
+  nowMs: number,
+): Promise<readonly (readonly Notification[])[]> {
+  const own = await readUnread(db, wishes, nowMs);
+  const people = await readWishes(
+    db,
+    wishes.map(({ userId }) => userId),
+  );
+  const living = await readLiving(db, nowMs);
+  if (living.broadcasts.length === 0) return own;
+  return wishes.map(({ userId, after }, i) => {
+    const told = broadcastsOf(living, people.get(userId), nowMs).filter(
+      (one) => countsAsUnread(one) && compareStreamIds(one.stream_id, after) > 0,
+    );
+    const all = [...(own[i] ?? []), ...told];
+    return all.toSorted((a, b) => compareStreamIds(a.stream_id, b.stream_id)).slice(0, replayPageRows);
+  });
+}
+
+function compareStreamIds(a: string, b: string): number {
+  const [aMs, aN] = placeNumbers(a);
+  const [bMs, bN] = placeNumbers(b);
+  return aMs - bMs || aN - bN;
+}
+
+/** Of their own ones. */
+async function readUnread(
   db: Queryable,
   wishes: readonly Replay[],
   nowMs: number,

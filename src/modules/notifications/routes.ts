@@ -6,15 +6,13 @@ import {
   Notify,
   Unread,
 } from "../../../protocol/notifications.ts";
-import { limits } from "../../../protocol/limits.ts";
 import { type UserActor, actorName, personOf } from "../../access/actor.ts";
 import type { Route, RouteRequest } from "../../deps.ts";
-import { AppError } from "../../lib/errors.ts";
+import { keyHeaders, keyOf } from "./idempotency-key.ts";
 import type { NotifyPeople } from "./notify.ts";
 import type { NotificationStore } from "./store.ts";
 
 const tag = "notifications";
-const keyForm = new RegExp(`^[\\x21-\\x7e]{1,${limits.idempotencyKeyLength}}$`);
 
 export type RouteDeps = { readonly store: NotificationStore; readonly notify: NotifyPeople };
 
@@ -34,7 +32,7 @@ function notifyRoute({ notify }: RouteDeps): Route {
       "told are named in the answer and hold up nobody. Under an `Idempotency-Key` a repetition within 24 hours gets the " +
       "same answer, with `Idempotent-Replayed: true`.",
     body: Notify,
-    headers: { "Idempotency-Key": "1 to 255 visible ASCII characters that name this request, for 24 hours" },
+    headers: keyHeaders,
     responses: { 202: Notified },
     errors: ["idempotency_mismatch", "request_in_flight", "overloaded", "unavailable"],
     handler: async (request) => {
@@ -52,17 +50,6 @@ function notifyRoute({ notify }: RouteDeps): Route {
       };
     },
   };
-}
-
-function keyOf({ headers }: Pick<RouteRequest, "headers">): string | undefined {
-  const given = headers["idempotency-key"];
-  if (given === undefined) return undefined;
-  if (typeof given === "string" && keyForm.test(given)) return given;
-  const detail = `must be 1 to ${limits.idempotencyKeyLength} visible ASCII characters, once`;
-  throw new AppError("invalid_header", {
-    detail: `Idempotency-Key ${detail}`,
-    fields: [{ pointer: "Idempotency-Key", code: "pattern", detail }],
-  });
 }
 
 const forPeople = { scope: "person", tag } as const;

@@ -322,7 +322,7 @@ function testProperty(name: string, open: () => Promise<Stage>): void {
     /** The last entry of each person that was looked at. */
     const toldAt = new Map<number, string | undefined>();
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 25, size: "max" }), async (steps) => {
         const people = [await person(), await person(), await person()];
         const models = people.map(() => new Model());
         for (const one of steps) {

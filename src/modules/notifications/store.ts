@@ -5,6 +5,7 @@ import type {
   NotificationsQuery,
   Unread,
 } from "../../../protocol/notifications.ts";
+import type { NewPreferences, Preferences } from "../../../protocol/preferences.ts";
 import type { AppError } from "../../lib/errors.ts";
 import type { NotifyAnswer, NotifyRequest } from "./decide-notify.ts";
 import type { Marked } from "./mark.ts";
@@ -21,6 +22,8 @@ import type { Marked } from "./mark.ts";
  *    server's clock when it was told.
  * 4. What has ended is neither listed nor replayed nor marked, whether it has been removed yet or not.
  * 5. A request that is repeated under its key within 24 hours has no effect and gets the same answer.
+ * 6. What was accepted and not told because of what the person wishes is held, and `release` tells it when it is due: of
+ *    one person in the order in which it was accepted. Of one person and category one digest gathers at most.
  */
 export type NotificationStore = {
   /**
@@ -42,6 +45,15 @@ export type NotificationStore = {
    * wishes with one look.
    */
   replay(wishes: readonly Replay[]): Promise<readonly (readonly Notification[])[]>;
+  /** What somebody wishes. */
+  preferences(userId: number): Promise<Preferences>;
+  /** Puts new wishes in the place of the old ones, also for what is held. Throws `invalid_body`. */
+  setPreferences(
+    who: { readonly userId: number; readonly actor: string },
+    preferences: NewPreferences,
+  ): Promise<Preferences>;
+  /** Tells what was held and is due, a bounded part at a time. Resolves with how many are not held any more. */
+  release(signal: AbortSignal): Promise<number>;
   /** Removes what has ended, a bounded part at a time, and tells of it. Resolves with how many. */
   expire(signal: AbortSignal): Promise<number>;
 };

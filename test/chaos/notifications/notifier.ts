@@ -1,31 +1,33 @@
 import { randomUUID } from "node:crypto";
 import http from "node:http";
+import type { BroadcastAccepted } from "../../../protocol/broadcasts.ts";
+import type { Notified } from "../../../protocol/notifications.ts";
 import { pause } from "../../../src/lib/backoff.ts";
 import type { Prng } from "../prng.ts";
-import { send } from "../request.ts";
+import { type HttpCall, send } from "../request.ts";
+import type { Bounds } from "./bounds.ts";
 import type { Ledger } from "./ledger.ts";
+import { type Kind, categoryOf } from "./texts.ts";
 
-/** Seconds until what does not last ends, and how much of all that is. */
-const briefTtlS = 2;
+/** How much of all that is told does not last, and is a bulletin. */
 const briefShare = 0.1;
-const lastingTtlS = 86_400;
-const targetsMax = 6;
-const thinkMaxMs = 40;
+const bulletinShare = 0.2;
+const ttlS = { lasting: 86_400, brief: 2 } as const;
+/** Seconds until a broadcast ends; a few do not end within the run. */
+const broadcastTtlS = { min: 3, max: 8 } as const;
+const broadcastLastsShare = 0.1;
 const repeatAfterMs = 25;
 const answerTimeoutMs = 10_000;
-/** How the texts begin that do not last. */
-const briefMark = "brief";
 
 export type NotifierOptions = {
   readonly number: number;
   readonly port: number;
   readonly apiKey: string;
   readonly people: readonly number[];
+  readonly bounds: Bounds;
   readonly ledger: Ledger;
   readonly prng: Prng;
 };
-
-type Answer = { readonly results: readonly { target: { id: number }; notification_id?: string }[] };
 
 /** A program that tells people things, each with a key of its own, and repeats it until it is accepted. */
 export class Notifier {
@@ -38,44 +40,90 @@ export class Notifier {
   }
 
   async run(stop: AbortSignal, giveUp: AbortSignal): Promise<void> {
-    const { prng } = this.#options;
+    const { prng, bounds } = this.#options;
     while (!stop.aborted && !giveUp.aborted) {
       await this.deliver(giveUp);
-      await pause(prng.between(0, thinkMaxMs), stop);
+      await pause(prng.next() * bounds.thinkMaxMs, stop);
+    }
+    this.#agent.destroy();
+  }
+
+  /** The same, of what is for everybody. */
+  async runBroadcasts(stop: AbortSignal, giveUp: AbortSignal): Promise<void> {
+    const { prng, bounds } = this.#options;
+    const { min, max } = bounds.broadcastEveryMs;
+    while (!stop.aborted && !giveUp.aborted) {
+      await this.#broadcast(giveUp);
+      await pause(prng.between(min, max), stop);
     }
     this.#agent.destroy();
   }
 
   /** Tells some people one thing; resolves when that is accepted. */
   async deliver(giveUp: AbortSignal): Promise<void> {
-    const { number, people, ledger, prng, port, apiKey } = this.#options;
-    const lasting = !prng.chance(briefShare);
-    const text = `${lasting ? "lasting" : briefMark} ${number}-${++this.#count}`;
-    const ids = prng.shuffled(people).slice(0, prng.between(1, targetsMax));
+    const { people, ledger, prng, bounds } = this.#options;
+    const chance = prng.next();
+    const kind: Kind =
+      chance < briefShare ? "brief" : chance < briefShare + bulletinShare ? "bulletin" : "lasting";
+    const text = this.#text(kind);
+    const ids = prng.shuffled(people).slice(0, prng.between(1, bounds.targetsMax));
     ledger.send(text, ids);
-    const body = JSON.stringify({
+    const body = {
       target: ids.map((id) => ({ id })),
       message: text,
       source: "chaos",
-      ttl_s: lasting ? lastingTtlS : briefTtlS,
+      category: categoryOf(kind),
+      ttl_s: kind === "brief" ? ttlS.brief : ttlS.lasting,
+    };
+    await this.#repeat("/api/v1/notify", body, giveUp, (answer) => {
+      for (const result of (answer as Notified).results) {
+        const { id } = result.target;
+        if ("notification_id" in result)
+          ledger.accept(id, result.notification_id, text, result.held_until !== undefined);
+        else ledger.fault(`"${text}" was not for ${id}: ${JSON.stringify(result.error)}`);
+      }
     });
+  }
+
+  async #broadcast(giveUp: AbortSignal): Promise<void> {
+    const { ledger, prng } = this.#options;
+    const text = this.#text("shared");
+    const ttl_s = prng.chance(broadcastLastsShare)
+      ? ttlS.lasting
+      : prng.between(broadcastTtlS.min, broadcastTtlS.max);
+    ledger.shared.add(text);
+    await this.#repeat("/api/v1/broadcasts", { message: text, source: "chaos", ttl_s }, giveUp, (answer) => {
+      const { broadcast_id, expires_at } = answer as BroadcastAccepted;
+      ledger.counts.broadcasts++;
+      ledger.acceptShared(broadcast_id, text, Date.parse(expires_at));
+    });
+  }
+
+  #text(kind: Kind): string {
+    return `${kind} ${this.#options.number}-${++this.#count}`;
+  }
+
+  async #repeat(
+    path: string,
+    body: unknown,
+    giveUp: AbortSignal,
+    accepted: (answer: unknown) => void,
+  ): Promise<void> {
+    const { port, apiKey } = this.#options;
     const headers = { authorization: `Bearer ${apiKey}`, "idempotency-key": randomUUID() };
-    const call = { port, method: "POST", path: "/api/v1/notify", headers, body, agent: this.#agent };
-    while (!giveUp.aborted && !(await this.#attempt(call, text))) await pause(repeatAfterMs, giveUp);
+    const call = { port, method: "POST", path, headers, body: JSON.stringify(body), agent: this.#agent };
+    while (!giveUp.aborted && !(await this.#attempt(call, accepted))) await pause(repeatAfterMs, giveUp);
   }
 
   /** One request; true when it was accepted. */
-  async #attempt(call: Omit<Parameters<typeof send>[0], "timeoutMs">, text: string): Promise<boolean> {
+  async #attempt(call: Omit<HttpCall, "timeoutMs">, accepted: (answer: unknown) => void): Promise<boolean> {
     const { ledger } = this.#options;
     ledger.counts.requests++;
     ledger.inFlight++;
     try {
       const { status, body } = await send({ ...call, timeoutMs: answerTimeoutMs });
-      if (status === 202) {
-        for (const { target, notification_id: id } of (JSON.parse(body) as Answer).results) {
-          if (id === undefined) ledger.fault(`"${text}" was not for ${target.id}: ${body}`);
-          else ledger.note(id, target.id, text, isLasting(text));
-        }
+      if (status === 202 || status === 201) {
+        accepted(JSON.parse(body));
         ledger.counts.accepted++;
         return true;
       }
@@ -90,8 +138,4 @@ export class Notifier {
       ledger.inFlight--;
     }
   }
-}
-
-export function isLasting(text: string): boolean {
-  return !text.startsWith(briefMark);
 }

@@ -1,0 +1,236 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { limits } from "../protocol/limits.ts";
+import { endTimerMsMax } from "./notification-store.ts";
+import { World, everybody, opened, topic, wordsOf } from "./notification-world.fixture.ts";
+import { type Told, problem, settle } from "./world.fixture.ts";
+
+const broadcastsPath = "/api/v1/broadcasts";
+
+test("what everybody is told stands among a person's own, by its place, with one count of both", async (t) => {
+  const world = new World();
+  world.server.board.tell(900_000, { message: "all 1" });
+  const { store } = await opened(t, world);
+  const counts: number[] = [];
+  store.unread.subscribe((unread) => counts.push(unread));
+  await world.pass(1);
+  world.server.tell(900_000, "own");
+  await world.push();
+  await world.pass(1);
+  world.server.board.tell(900_000, { message: "all 2" });
+  await world.push();
+  assert.deepEqual(wordsOf(store), ["all 1 unread", "own unread", "all 2 unread"]);
+  assert.deepEqual([store.unread.get(), store.get().unread, counts], [3, 3, [2, 3]]);
+  const lists = world.asked.filter((one) => one.endsWith("/broadcasts"));
+  assert.equal(lists.length, 1, "it is read once, when both topics are heard");
+});
+
+test("both are marked alike, one by one and all at once, and other devices are heard of", async (t) => {
+  const { world, store } = await opened(t);
+  const own = world.server.tell(900_000, "own");
+  const [a, b, c] = ["a", "b", "c"].map((message) => world.server.board.tell(900_000, { message }));
+  await world.push();
+  store.markRead([own.notification_id, a?.notification_id ?? ""]);
+  assert.deepEqual([wordsOf(store), store.unread.get()], [["own read", "a read", "b unread", "c unread"], 2]);
+  await settle();
+  assert.deepEqual(world.server.board.unreadList(), [b, c]);
+  world.server.mark({ state: "archived", notification_ids: [b?.notification_id ?? ""] });
+  await world.push();
+  assert.deepEqual([wordsOf(store), store.unread.get()], [["own read", "a read", "c unread"], 1]);
+  world.server.tell(900_000, "own 2");
+  await world.push();
+  store.markAllRead();
+  assert.equal(store.unread.get(), 0);
+  await settle();
+  await world.push();
+  assert.deepEqual(
+    [world.server.board.unreadList(), world.server.unread().unread, store.unread.get()],
+    [[], 0, 0],
+  );
+  assert.deepEqual(world.errors, []);
+});
+
+test("all are read without what everybody is told this very moment, whatever its place", async (t) => {
+  const { world, store } = await opened(t);
+  world.server.tell(900_000, "own");
+  await world.push();
+  // By a clock that is behind: told later, with an earlier place, which no device has heard of yet.
+  const late = world.server.board.tell(900_000, {
+    message: "late",
+    stream_id: `${world.server.now + 1}-500000000`,
+  });
+  store.markAllRead();
+  await settle();
+  await world.push();
+  assert.deepEqual(world.server.board.unreadList(), [late]);
+  assert.deepEqual(wordsOf(store), ["own read", "late unread"]);
+});
+
+test("what is withdrawn or ends is gone by itself", async (t) => {
+  const { world, store } = await opened(t);
+  const { notification_id: id } = world.server.board.tell(900_000, { message: "a" });
+  world.server.board.tell(5_000, { message: "b" });
+  world.server.board.tell(endTimerMsMax * 2, { message: "c" });
+  await world.push();
+  world.server.board.withdraw([id]);
+  await world.push();
+  assert.deepEqual(wordsOf(store), ["b unread", "c unread"]);
+  await world.pass(5_000);
+  assert.deepEqual([wordsOf(store), store.unread.get()], [["c unread"], 1]);
+});
+
+test("over a gap of either topic nothing is lost, shown twice, or unread again", async (t) => {
+  const { world, store } = await opened(t);
+  const shown: string[] = [];
+  let last = new Set<string>();
+  store.subscribe(({ notifications }) => {
+    shown.push(...notifications.filter(({ message }) => !last.has(message)).map(({ message }) => message));
+    last = new Set(notifications.map(({ message }) => message));
+  });
+  const a = world.server.board.tell(900_000, { message: "a" });
+  await world.push();
+  for (const [message, limited] of [
+    ["b", false],
+    ["c", true],
+  ] as const) {
+    world.sockets.last.end();
+    world.server.board.tell(900_000, { message });
+    if (limited) world.server.mark({ state: "read", notification_ids: [a.notification_id] });
+    await world.pass(30_000);
+    await world.welcome(limited);
+    await world.push();
+  }
+  assert.deepEqual(
+    [shown, wordsOf(store)],
+    [
+      ["a", "b", "c"],
+      ["a read", "b unread", "c unread"],
+    ],
+  );
+  assert.equal(store.unread.get(), 2);
+});
+
+test("a gap of one topic alone is made good, too", async (t) => {
+  for (const missed of [topic, everybody]) {
+    const { world, store } = await opened(t);
+    const a = world.server.board.tell(900_000, { message: "a" });
+    await world.push();
+    world.server.mark({ state: "read", notification_ids: [a.notification_id] });
+    world.server.board.tell(900_000, { message: "b" });
+    await world.push(missed === topic ? everybody : topic);
+    await world.limit(missed);
+    assert.deepEqual(wordsOf(store), ["a read", "b unread"], missed);
+    world.client.stop();
+    store.stop();
+  }
+});
+
+test("wishes that change hide at once what was turned off, and bring back what is not any more", async (t) => {
+  const { world, store } = await opened(t);
+  world.server.board.tell(900_000, { message: "news", category: "news" });
+  world.server.board.tell(900_000, { message: "rest" });
+  await world.push();
+  // A list from before the change is on its way.
+  const reply = Promise.withResolvers<Told>();
+  const before = { status: 200, body: world.server.board.list() };
+  world.answer = (asked) => (asked.path === broadcastsPath ? reply.promise : world.server.answer(asked));
+  world.sockets.last.end();
+  await world.pass(30_000);
+  await world.welcome(true);
+  const shown: (readonly string[])[] = [];
+  store.subscribe(() => shown.push(wordsOf(store)));
+  world.server.wish({ categories: { news: { inbox: "off", push: false } } });
+  await world.push();
+  assert.deepEqual([wordsOf(store), store.unread.get()], [["rest unread"], 1]);
+  world.answer = (asked) => world.server.answer(asked);
+  reply.resolve(before);
+  await settle();
+  world.server.board.tell(900_000, { message: "more news", category: "news" });
+  await world.push();
+  assert.deepEqual(wordsOf(store), ["rest unread"]);
+  assert.deepEqual(
+    shown.filter((words) => words.length > 1),
+    [],
+    "not for a moment",
+  );
+  world.server.wish({ categories: {} });
+  await world.push();
+  assert.deepEqual(wordsOf(store), ["news unread", "rest unread", "more news unread"]);
+});
+
+test("what was muted is shown when that ends, also when the client was stopped meanwhile", async (t) => {
+  const { world, store } = await opened(t);
+  world.server.board.tell(900_000, { message: "a" });
+  await world.push();
+  for (const stops of [false, true]) {
+    world.server.wish({ muted_until: new Date(world.server.now + 10_000).toISOString() });
+    await world.push();
+    assert.deepEqual([wordsOf(store), store.unread.get()], [[], 0]);
+    if (stops) world.client.stop();
+    await world.pass(10_000);
+    if (stops) {
+      world.client.start();
+      await settle();
+    }
+    assert.deepEqual([wordsOf(store), store.unread.get()], [["a unread"], 1]);
+  }
+});
+
+test("a server that knows no broadcasts tells a person's own all the same", async (t) => {
+  const world = new World();
+  const { store } = await opened(t, world, [topic]);
+  world.server.tell(900_000, "own");
+  await world.push(topic);
+  assert.deepEqual([wordsOf(store), world.errors], [["own unread"], ["not_found"]]);
+  assert.ok(!world.asked.some((one) => one.endsWith("/broadcasts")));
+});
+
+test("what the server refuses to mark for good shows as the server has it", async (t) => {
+  const { world, store } = await opened(t);
+  const { notification_id: id } = world.server.board.tell(900_000, { message: "a" });
+  await world.push();
+  world.answer = (asked) =>
+    asked.path.endsWith("/mark") ? problem(403, "forbidden") : world.server.answer(asked);
+  store.markRead([id]);
+  await settle();
+  assert.deepEqual([wordsOf(store), store.unread.get(), world.errors], [["a unread"], 1, ["forbidden"]]);
+});
+
+test("as many as may live are marked with one request", async (t) => {
+  const { world, store } = await opened(t);
+  for (let n = 0; n < limits.broadcasts; n++) world.server.board.tell();
+  await world.push(everybody);
+  store.markAllRead();
+  await settle();
+  assert.deepEqual([world.marks.length, world.server.board.unreadList()], [1, []]);
+});
+
+test("a program tells everybody something, again only under a key, and withdraws it", async () => {
+  for (const [idempotencyKey, times] of [
+    ["maintenance-7", 2],
+    [undefined, 1],
+  ] as const) {
+    const world = new World();
+    let n = 0;
+    world.answer = () => (++n === 1 ? new Error("no network") : { status: 202, body: {} });
+    const broadcast = { message: "Hello", source: "test" };
+    const told = world.client.notifications.broadcast(
+      broadcast,
+      idempotencyKey === undefined ? {} : { idempotencyKey },
+    );
+    const outcome = told.then(
+      () => "told",
+      (error: { readonly code: string }) => error.code,
+    );
+    await world.pass(10_000);
+    assert.equal(await outcome, times === 2 ? "told" : "network");
+    assert.equal(world.fetch.asked.length, times);
+    for (const { path, headers, body } of world.fetch.asked) {
+      assert.deepEqual([path, headers["idempotency-key"], body], [broadcastsPath, idempotencyKey, broadcast]);
+    }
+  }
+  const world = new World();
+  world.answer = () => ({ status: 204 });
+  await world.client.notifications.withdrawBroadcast("a/b");
+  assert.deepEqual(world.asked, [`DELETE ${broadcastsPath}/a%2Fb`]);
+});

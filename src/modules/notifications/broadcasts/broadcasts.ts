@@ -1,0 +1,58 @@
+import type { BroadcastList, NewBroadcast } from "../../../../protocol/broadcasts.ts";
+import type { Deps } from "../../../deps.ts";
+import { Batcher } from "../../../lib/batcher.ts";
+import { expireBroadcasts, withdrawBroadcast } from "./end.ts";
+import { toBroadcastRequest } from "./request.ts";
+import { type BroadcastAnswer, saveBroadcast } from "./save.ts";
+import { listBroadcasts } from "./views.ts";
+
+/** Lists that one look serves, and that may wait for theirs. */
+export const batchListsMax = 100;
+export const queueListsMax = 10_000;
+const timeoutMs = 30_000;
+/** The first is asked at once; those of a crowd share a look. */
+const spacingMs = 5;
+
+/** What everybody is told, until it ends: one row, however many they are, and what people did with it on their own rows. */
+export type Broadcasts = {
+  /**
+   * Resolves when it is durable. Throws `conflict` when as many live as may, `idempotency_mismatch`, `request_in_flight`,
+   * `invalid_body` for a day that no calendar has.
+   */
+  tell(
+    broadcast: NewBroadcast & { readonly actor: string; readonly key?: string | undefined },
+  ): Promise<BroadcastAnswer>;
+  /** Ends one before its time. One that nobody knows is no fault. */
+  withdraw(id: string, actor: string): Promise<void>;
+  /** What lives, as this person has it. Thousands come back at once after a restart: lists are read together. */
+  list(userId: number): Promise<BroadcastList>;
+  /** Removes what has ended, and tells of it. Resolves with how many. */
+  expire(signal: AbortSignal): Promise<number>;
+};
+
+type BroadcastsDeps = Pick<Deps, "db" | "eventlog" | "clock"> & {
+  readonly config: Pick<Deps["config"], "notificationTtls">;
+};
+
+export function createBroadcasts(deps: BroadcastsDeps): Broadcasts {
+  const { config, db, eventlog, clock } = deps;
+  const batcher = new Batcher<number, BroadcastList>({
+    lanes: 1,
+    batchItemsMax: batchListsMax,
+    batchBytesMax: Number.MAX_SAFE_INTEGER,
+    queueItemsMax: queueListsMax,
+    queueBytesMax: Number.MAX_SAFE_INTEGER,
+    timeoutMs,
+    spacingMs,
+    now: () => performance.now(),
+    what: "people who ask what everybody is told",
+    work: (userIds) => listBroadcasts(db, userIds, clock.now()),
+  });
+  return {
+    tell: async ({ actor, key, ...body }) =>
+      saveBroadcast(deps, toBroadcastRequest(body, actor, key, config.notificationTtls)),
+    withdraw: (id, actor) => withdrawBroadcast({ db, eventlog }, id, actor),
+    list: (userId) => batcher.add(userId),
+    expire: (signal) => expireBroadcasts(deps, signal),
+  };
+}

@@ -1,0 +1,43 @@
+import type { Consumer } from "../../../eventlog/consumer.ts";
+import type { Entry } from "../../../eventlog/eventlog.ts";
+import { type Tx, arrayLiteral } from "../../../lib/db.ts";
+
+/** How long after it was told a notification is pushed, milliseconds: who has just lost a connection comes back first. */
+export const pushAfterMs = 5_000;
+
+/** Whoever is told something and has subscribed a browser is to be pushed it, unless they hear or read it before. */
+export function followForPush(): Consumer {
+  return {
+    group: "notifications-push",
+    kind: "reaction",
+    types: ["notification.created"],
+    start: "head",
+    onPoison: "skip",
+    batchMax: 1_000,
+    attemptsMax: 5,
+    handle: insertDue,
+  };
+}
+
+/**
+ * The entry's id and topic say all that is needed: an entry has the id of its notification, and what that says is looked
+ * up when it is pushed. So what was redacted is not pushed: by then it is gone.
+ */
+async function insertDue(entries: readonly Entry[], tx: Tx): Promise<void> {
+  const own = entries.filter(({ topic }) => topic.startsWith("user/"));
+  if (own.length === 0) return;
+  await tx.query(
+    `insert into notification_push_due (subscription_id, notification_id, user_id, told_at, due_at)
+     select s.id, k.notification_id, k.user_id, k.told_at, k.told_at + $4 * interval '1 millisecond'
+       from unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) k(notification_id, user_id, told_at)
+       join notification_push_subscription s on s.user_id = k.user_id
+     on conflict do nothing`,
+    [
+      arrayLiteral(own.map(({ id }) => id)),
+      arrayLiteral(own.map(({ topic }) => topic.slice("user/".length))),
+      own.map(({ time }) => new Date(time)),
+      pushAfterMs,
+    ],
+    { name: "notification_push_insert" },
+  );
+}
