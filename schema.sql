@@ -425,9 +425,12 @@ table notification_origin (
   origin uuid not null,
   user_id bigint not null,
   notification_id uuid,
+  line bytea,
+  constraint notification_origin_line_check CHECK ((octet_length(line) = 32)),
   constraint notification_origin_pkey PRIMARY KEY (origin, user_id),
   constraint notification_origin_user_id_fkey FOREIGN KEY (user_id) REFERENCES notification_person(user_id)
 );
+CREATE INDEX notification_origin_digest ON public.notification_origin USING btree (notification_id) WHERE (line IS NOT NULL);
 
 table notification_person (
   user_id bigint not null,
@@ -438,6 +441,7 @@ table notification_person (
   stream_n integer not null default 0,
   preferences jsonb,
   held integer not null default 0,
+  ends_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
   broadcast_marks jsonb not null default '{}'::jsonb,
   constraint notification_person_held_check CHECK ((held >= 0)),
   constraint notification_person_pkey PRIMARY KEY (user_id),

@@ -3,7 +3,9 @@
 
 alter table notification_person
   add column preferences jsonb,              -- null: as for everybody
-  add column held int not null default 0 check (held >= 0); -- rows of notification_held
+  add column held int not null default 0 check (held >= 0), -- rows of notification_held
+  -- None of their rows of notification ends before: until then nobody looks for what has ended. In the past: look.
+  add column ends_at timestamptz not null default '-infinity';
 
 -- Digests that still gather: of one person and category there is one at most.
 create table notification_digest (

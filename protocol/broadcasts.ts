@@ -35,8 +35,8 @@ export type BroadcastParams = { broadcast_id: string };
 export const BroadcastWithdrawn = Type.Null({ description: "nothing: it lives no more" });
 
 /**
- * What lives, as one person has it: without what they have archived or turned off. The newest first; all of it, since there
- * are never more than `limits.broadcasts`.
+ * What lives, as one person has it: without what they have archived or turned off. Programs have done neither. The newest
+ * first; all of it, since there are never more than `limits.broadcasts`.
  */
 export const BroadcastList = Type.Object(
   {

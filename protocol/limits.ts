@@ -60,7 +60,8 @@ export const limits = {
   notificationTtlDefaultS: 900,
   /** The same for what tells of an entry that somebody else made, such as a mention: unless the server's options say otherwise. */
   occasionTtlDefaultS: 604_800,
-  /** People whom one message mentions; further ones are not told. */
+  /** Names that are looked for in one message, of somebody or of nobody, and people whom it tells of that; further ones are left out. */
+  mentionNames: 100,
   mentionsPerMessage: 20,
   /** What a notification quotes of a message, its sender's name included, in Unicode code points. */
   quoteLength: 300,
@@ -68,6 +69,8 @@ export const limits = {
   notificationsPerPerson: 10_000,
   /** Broadcasts that live at a time. */
   broadcasts: 100,
+  /** Of these, how many may wait for a person before what others do in rooms is not told any more. */
+  occasionsWaiting: 1_000,
   /** Categories of which somebody wishes something of their own. */
   categoryWishes: 100,
   /** How long a digest gathers, in minutes. */

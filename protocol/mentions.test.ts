@@ -50,12 +50,12 @@ test("a mention is an @ at the beginning of a word with a username behind it, in
   for (const [text, mentions] of Object.entries(cases)) assert.deepEqual(mentionsOf(text), mentions, text);
 });
 
-test("so many people are mentioned and no more, and who is mentioned again does not count", () => {
-  const names = Array.from({ length: limits.mentionsPerMessage + 1 }, (_, i) => `person-${i}`);
+test("so many names are looked for and no more, and one that comes again does not count", () => {
+  const names = Array.from({ length: limits.mentionNames + 1 }, (_, i) => `person-${i}`);
   const text = names.map((name) => `@${name} @person-0`).join(" ");
   assert.deepEqual(
     mentionsOf(text).map(([name]) => name),
-    names.slice(0, limits.mentionsPerMessage),
+    names.slice(0, limits.mentionNames),
   );
 });
 

@@ -11,8 +11,8 @@ const nameLengthMin = 2;
 const nameLengthMax = 32;
 
 /**
- * The usernames that a text mentions, in lower case, each once: of at most `limits.mentionsPerMessage` people, further ones
- * are left out. Dots and dashes at the end belong to the sentence rather than to the name, so that such a mention has two
+ * The usernames that a text mentions, in lower case, each once: the first `limits.mentionNames`, further ones are left out.
+ * Many may be nobody's; of those that are somebody's who may know of it, `limits.mentionsPerMessage` are told. Dots and dashes at the end belong to the sentence rather than to the name, so that such a mention has two
  * usernames: the first is meant if there is such a person, else the second.
  */
 export function mentionsOf(text: string): readonly (readonly string[])[] {
@@ -24,7 +24,7 @@ export function mentionsOf(text: string): readonly (readonly string[])[] {
     const [first] = names;
     if (first === undefined || found.has(first)) continue;
     found.set(first, names);
-    if (found.size === limits.mentionsPerMessage) break;
+    if (found.size === limits.mentionNames) break;
   }
   return [...found.values()];
 }

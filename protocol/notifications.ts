@@ -190,7 +190,7 @@ const unreadFields = {
 export const Unread = Type.Object(unreadFields, strict);
 export type Unread = { unread: number; version: number };
 
-/** Which notifications: newest first, unless `after` asks for those that come after one, in their order. */
+/** Which notifications, the newest first. */
 export const NotificationsQuery = Type.Object(
   {
     state: Type.Optional(
@@ -227,7 +227,10 @@ export type NotificationPage = {
   version: number;
 };
 
-/** Marks some, or all up to one. Those that have ended, or were marked before, are no error. */
+/**
+ * Marks some, or all up to one: broadcasts among them only if it is the place of one. Those that have ended, or were marked
+ * before, are no error.
+ */
 export const Mark = Type.Union(
   [
     Type.Object(

@@ -1,4 +1,4 @@
-import { broadcastCountMin, hidesBroadcast } from "../protocol/broadcast-rules.ts";
+import { broadcastCountMin, hidesBroadcast, isBroadcastPlace } from "../protocol/broadcast-rules.ts";
 import type { BroadcastList } from "../protocol/broadcasts.ts";
 import {
   type Mark,
@@ -46,10 +46,14 @@ export class BroadcastBoard {
 
   /** Those that were not so far before. */
   mark(mark: Mark): readonly Place[] {
+    const isUpTo = (one: Notification, upTo: string): boolean =>
+      isBroadcastPlace(upTo) &&
+      compareStreamIds(one.stream_id, upTo) <= 0 &&
+      !hidesBroadcast(this.preferences, one, this.#now());
     const changed = this.living().filter(
-      ({ notification_id: id, stream_id, status }) =>
-        rank(status) < rank(mark.state) &&
-        ("up_to" in mark ? compareStreamIds(stream_id, mark.up_to) <= 0 : mark.notification_ids.includes(id)),
+      (one) =>
+        rank(one.status) < rank(mark.state) &&
+        ("up_to" in mark ? isUpTo(one, mark.up_to) : mark.notification_ids.includes(one.notification_id)),
     );
     for (const one of changed) this.#rows.set(one.notification_id, { ...one, status: mark.state });
     return changed.map(placeOf);

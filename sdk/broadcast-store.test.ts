@@ -57,13 +57,28 @@ test("all are read without what everybody is told this very moment, whatever its
   // By a clock that is behind: told later, with an earlier place, which no device has heard of yet.
   const late = world.server.board.tell(900_000, {
     message: "late",
-    stream_id: `${world.server.now + 1}-500000000`,
+    stream_id: `${world.server.now - 1_000}-500000000`,
   });
   store.markAllRead();
   await settle();
   await world.push();
   assert.deepEqual(world.server.board.unreadList(), [late]);
-  assert.deepEqual(wordsOf(store), ["own read", "late unread"]);
+  assert.deepEqual(wordsOf(store), ["late unread", "own read"]);
+});
+
+test("what was hidden when all were read is unread when it is shown again, here and on other devices", async (t) => {
+  const { world, store } = await opened(t);
+  const news = world.server.board.tell(900_000, { message: "news", category: "news" });
+  await world.pass(1);
+  world.server.wish({ categories: { news: { inbox: "off", push: false } } });
+  world.server.tell(900_000, "own");
+  await world.push();
+  store.markAllRead();
+  await settle();
+  world.server.wish({ categories: {} });
+  await world.push();
+  assert.deepEqual(world.server.board.unreadList(), [news]);
+  assert.deepEqual(wordsOf(store), ["news unread", "own read"]);
 });
 
 test("what is withdrawn or ends is gone by itself", async (t) => {

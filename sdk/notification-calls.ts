@@ -15,9 +15,12 @@ export type NotificationCalls = {
   /** A page of the caller's notifications, the newest first, with how many are unread. */
   list(query?: NotificationsQuery): Promise<NotificationPage>;
   unread(): Promise<Unread>;
-  /** What everybody is told, as the caller has it, the newest first, with how many of these are unread. */
+  /** What everybody is told, as the caller has it, the newest first, with how many of these are unread. For programs, too: all of it, unread. */
   broadcasts(): Promise<BroadcastList>;
-  /** Marks some, or all up to one; resolves with how many are unread after it. Repeating it is harmless. */
+  /**
+   * Marks some, or all up to one, broadcasts among them only if it is the place of one; resolves with how many are unread
+   * after it. Repeating it is harmless.
+   */
   mark(mark: Mark): Promise<Unread>;
   /** What the caller wishes of their notifications. */
   preferences(): Promise<Preferences>;

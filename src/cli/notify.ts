@@ -6,6 +6,8 @@ import {
   categoryPattern,
   defaultCategory,
 } from "../../protocol/notifications.ts";
+import { listBroadcasts, withdrawBroadcast } from "./broadcasts.ts";
+import type { VerbContext } from "./context.ts";
 import { type Verb, type VerbArgs, UsageError, countOf, idOf, jsonOption } from "./verb.ts";
 
 const countMax = 1_000;
@@ -20,50 +22,70 @@ export const notify: Verb = {
     user: { type: "text", value: "ID", doc: "the person's id; tidings user list shows it" },
     everyone: { type: "flag", doc: "tell everybody instead, also those who come before it ends" },
     login: { type: "text", value: "USERNAME", doc: "must be theirs, if it is given" },
-    message: { type: "text", value: "TEXT", required: true, doc: "what to tell them" },
+    message: { type: "text", value: "TEXT", doc: "what to tell them" },
     count: { type: "text", value: "N", doc: `how often, 1 to ${countMax}; once unless given` },
     source: { type: "text", value: "NAME", doc: "who tells it; cli unless given" },
     category: { type: "text", value: "NAME", doc: `what people mute by; ${defaultCategory} unless given` },
     ttl: { type: "text", value: "SECONDS", doc: "how long until it ends; the server's default unless given" },
     critical: { type: "flag", doc: "told at once, whatever they have muted" },
+    list: { type: "flag", doc: "tell nothing: show what everybody is told, and the ids" },
+    withdraw: {
+      type: "text",
+      value: "ID",
+      doc: "tell nothing: end what everybody is told; --list shows ids",
+    },
     json: jsonOption,
   },
   settings: true,
-  run: async ({ openBackstage, terminal }, args) => {
-    const target = targetOf(args);
-    const message = messageOf(args.text("message") ?? "");
-    const count = countOf(args.text("count") ?? "1", "count", countMax);
-    const ttl = args.text("ttl");
-    const request = {
-      source: sourceOf(args.text("source") ?? "cli"),
-      category: categoryOf(args.text("category") ?? defaultCategory),
-      critical: args.flag("critical"),
-      ...(ttl === undefined ? {} : { ttl_s: countOf(ttl, "ttl", limits.notificationTtlS) }),
-      actor: "system",
-    };
-    await using backstage = await openBackstage();
-    const results: (NotifyResult | BroadcastAccepted)[] = [];
-    for (let n = 1; n <= count; n++) {
-      // Several are told apart by their number, as the seed's sender does.
-      const text = count === 1 ? message : `${message} #${n}`;
-      if (target === undefined) {
-        const { accepted } = await backstage.broadcasts.tell({ ...request, message: text });
-        results.push(accepted);
-        if (!args.flag("json")) terminal.print(`${accepted.broadcast_id}  ${text}`);
-        continue;
-      }
-      const answer = await backstage.notify({ ...request, target: [target], message: text });
-      const [result] = answer.results;
-      if (result === undefined) throw new Error("a target has no result");
-      if ("error" in result)
-        throw new UsageError(`Person ${target.id} cannot be told: ${result.error.detail}`);
-      results.push(result);
-      const held = result.held_until === undefined ? "" : `  (held until ${result.held_until})`;
-      if (!args.flag("json")) terminal.print(`${result.notification_id}  ${text}${held}`);
-    }
-    if (args.flag("json")) terminal.json(results);
+  run: async (context, args) => {
+    const [message, withdrawn] = [args.text("message"), args.text("withdraw")];
+    const wishes = [message, withdrawn, args.flag("list") || undefined].filter((wish) => wish !== undefined);
+    if (wishes.length !== 1)
+      throw new UsageError("Say what is to be done: --message TEXT, --list, or --withdraw ID");
+    if (message !== undefined) return tell(context, args, messageOf(message));
+    if (args.flag("everyone") || args.text("user") !== undefined || args.text("login") !== undefined)
+      throw new UsageError("--list and --withdraw are about what everybody is told: nobody is named");
+    if (withdrawn !== undefined) return withdrawBroadcast(context, withdrawn);
+    return listBroadcasts(context, args.flag("json"));
   },
 };
+
+async function tell(
+  { openBackstage, terminal }: VerbContext,
+  args: VerbArgs,
+  message: string,
+): Promise<void> {
+  const target = targetOf(args);
+  const count = countOf(args.text("count") ?? "1", "count", countMax);
+  const ttl = args.text("ttl");
+  const request = {
+    source: sourceOf(args.text("source") ?? "cli"),
+    category: categoryOf(args.text("category") ?? defaultCategory),
+    critical: args.flag("critical"),
+    ...(ttl === undefined ? {} : { ttl_s: countOf(ttl, "ttl", limits.notificationTtlS) }),
+    actor: "system",
+  };
+  await using backstage = await openBackstage();
+  const results: (NotifyResult | BroadcastAccepted)[] = [];
+  for (let n = 1; n <= count; n++) {
+    // Several are told apart by their number, as the seed's sender does.
+    const text = count === 1 ? message : `${message} #${n}`;
+    if (target === undefined) {
+      const { accepted } = await backstage.broadcasts.tell({ ...request, message: text });
+      results.push(accepted);
+      if (!args.flag("json")) terminal.print(`${accepted.broadcast_id}  ${text}`);
+      continue;
+    }
+    const answer = await backstage.notify({ ...request, target: [target], message: text });
+    const [result] = answer.results;
+    if (result === undefined) throw new Error("a target has no result");
+    if ("error" in result) throw new UsageError(`Person ${target.id} cannot be told: ${result.error.detail}`);
+    results.push(result);
+    const held = result.held_until === undefined ? "" : `  (held until ${result.held_until})`;
+    if (!args.flag("json")) terminal.print(`${result.notification_id}  ${text}${held}`);
+  }
+  if (args.flag("json")) terminal.json(results);
+}
 
 /** Undefined for everybody. */
 function targetOf(args: VerbArgs): Target | undefined {

@@ -114,6 +114,30 @@ test("notify tells one person, or everybody without naming anybody, and not both
   assert.deepEqual([code, rows.map(({ id }) => id)], [0, out.match(/^\S{36}/gm)]);
 });
 
+test("notify shows what everybody is told, and withdraws it by its id", async () => {
+  const told = await tidings("notify --message bye --everyone --ttl 60 --category news");
+  const [id = ""] = told.out.match(/^\S{36}/) ?? [];
+  const { out } = await tidings("notify --list");
+  assert.match(out, new RegExp(`^${id} .* UTC +news +bye$`, "m"));
+  const json = async (): Promise<readonly string[]> =>
+    (JSON.parse((await tidings("notify --list --json")).out) as { notification_id: string }[]).map(
+      (one) => one.notification_id,
+    );
+  assert.ok((await json()).includes(id));
+  assert.equal((await tidings(`notify --withdraw ${id}`)).out, `Broadcast ${id} is withdrawn.\n`);
+  assert.ok(!(await json()).includes(id));
+  const again = await tidings(`notify --withdraw ${id}`);
+  assert.match(again.err, /it has ended, or never was/);
+  for (const line of [
+    "",
+    "--list --message hi",
+    `--list --withdraw ${id}`,
+    "--list --user 1",
+    "--withdraw 7",
+  ])
+    assert.equal((await tidings(`notify ${line}`.trim())).code, 2, line);
+});
+
 test("migrate says whether there was anything to do", async () => {
   assert.equal(
     (await tidings("migrate")).out,

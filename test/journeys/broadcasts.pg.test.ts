@@ -128,6 +128,9 @@ test("what is withdrawn, or was erased from the log, is told to nobody any more"
   const scene = await openScene(t);
   const { user, access_token: token } = await scene.register();
   const [a, b] = [await scene.tell("a"), await scene.tell("b"), await scene.tell("c")];
+  const ids = async (): Promise<readonly string[]> =>
+    (await scene.list(scene.key)).broadcasts.map(({ notification_id: id, message }) => `${message} ${id}`);
+  assert.equal((await ids()).at(-1), `a ${a.broadcast_id}`, "a program finds what it may withdraw");
   for (let n = 0; n < 2; n++) {
     const path = `/api/v1/broadcasts/${a.broadcast_id}`;
     assert.equal((await scene.request("DELETE", path, { key: scene.key })).status, 204);
@@ -141,6 +144,31 @@ test("what is withdrawn, or was erased from the log, is told to nobody any more"
     client.pushes.map(({ message }) => message),
     ["c"],
   );
+});
+
+test("a device that marks all as read reads nothing that it has not shown", async (t) => {
+  const scene = await openScene(t);
+  const { user, access_token: token } = await scene.register();
+  const wish = async (json: object): Promise<void> => {
+    const answer = await scene.request("PUT", "/api/v1/notifications/preferences", { json, key: token });
+    assert.equal(answer.status, 200, answer.text);
+  };
+  await wish({ categories: { news: { inbox: "off", push: false } } });
+  await scene.tell("news", { category: "news" });
+  const json = { target: [{ id: user.id }], message: "own", source: "test" };
+  assert.equal((await scene.request("POST", "/api/v1/notify", { key: scene.key, json })).status, 202);
+  const client = createClient({ url: scene.url, credentials: token });
+  const store = await openNotifications(client);
+  t.after(() => {
+    store.stop();
+    client.stop();
+  });
+  await eventually("it shows what is not hidden", () => store.unread.get() === 1);
+  store.markAllRead();
+  await eventually("the server knows", async () => (await client.notifications.unread()).unread === 0);
+  await wish({});
+  await eventually("what was hidden is there", () => store.unread.get() === 1);
+  assert.deepEqual(wordsOf(await scene.list(token)), ["news unread"]);
 });
 
 test("what has ended is removed by the timer, and everybody is told so", async (t) => {

@@ -146,7 +146,7 @@ export const matrix: Readonly<Record<string, Row>> = {
   "POST /api/v1/broadcasts": scoped("notify:write", 202, {
     body: () => ({ message: "Hello", source: "matrix" }),
   }),
-  "GET /api/v1/broadcasts": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403]),
+  "GET /api/v1/broadcasts": managed("notify:write", [401, 200, 200, 200, 200, 200, 200, 200, 403, 200]),
   "DELETE /api/v1/broadcasts/:broadcast_id": scoped("notify:write", 204, {
     path: () => `/api/v1/broadcasts/${uuidv7()}`,
   }),

@@ -1,5 +1,4 @@
 import type { NotifyResult, Target, TargetFault } from "../../../protocol/notifications.ts";
-import { limits } from "../../../protocol/limits.ts";
 import { derivedId } from "../../eventlog/derived-id.ts";
 import { AppError } from "../../lib/errors.ts";
 import { type FreshNotification, type PersonState, nobodyYet, tellPerson } from "./person-state.ts";
@@ -20,6 +19,8 @@ export type NotifyRequest = {
   readonly link: string | null;
   /** Who asks, as entries name them. */
   readonly actor: string;
+  /** How many may wait for a person, this one included: fewer for what anybody can cause. */
+  readonly waitingMax: number;
   readonly idempotency: Idempotency | undefined;
 };
 
@@ -165,11 +166,12 @@ function tellOne(
   const before = progress.people.get(userId) ?? facts.people.get(userId) ?? nobodyYet;
   const telling = whenToTell(before.preferences, request, nowMs);
   if (telling.kind === "muted") return { code: "muted", detail: telling.why };
-  // What is held counts as well, so that there is room for it when it is told.
-  if (before.unread - before.endedUnread + before.held >= limits.notificationsPerPerson)
+  // What is held counts as well, so that there is room for it when it is told; what is critical does not wait behind it.
+  const waiting = before.unread - before.endedUnread + (request.critical ? 0 : before.held);
+  if (waiting >= request.waitingMax)
     return {
       code: "inbox_full",
-      detail: `${limits.notificationsPerPerson} notifications wait for this person already`,
+      detail: `${request.waitingMax} notifications wait for this person already`,
     };
   const id = notificationIdOf(request, userId);
   if (telling.kind === "now") {
@@ -186,7 +188,8 @@ function tellOne(
     progress.held.push({ ...held, digestId: null, releaseMs: telling.untilMs });
     return { notificationId: id, heldUntilMs: telling.untilMs };
   }
-  const begun = { id: derivedId("digest", `${request.id} ${userId}`), closesMs: telling.untilMs };
+  // Of this attempt: what an earlier one has opened and gathered may have been told by now under its own id.
+  const begun = { id: derivedId("digest", `${request.id} ${userId} ${nowMs}`), closesMs: telling.untilMs };
   const digest = gather(userId, category, facts.digests.get(digestKey(userId, category)) ?? begun, progress);
   progress.held.push({ ...held, digestId: digest.id, releaseMs: null });
   return { notificationId: digest.id, heldUntilMs: digest.closesMs };

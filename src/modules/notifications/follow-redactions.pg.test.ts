@@ -6,7 +6,8 @@ import type { NotificationExpiredData } from "../../../protocol/notifications.ts
 import { type Entry, jsonText, parseData, redactedType } from "../../eventlog/eventlog.ts";
 import { expireBatchMax } from "./expire.ts";
 import { followRedactions } from "./follow-redactions.ts";
-import { openStage } from "./notifications.fixture.ts";
+import { openBroadcastStage } from "./broadcasts/broadcasts.fixture.ts";
+import { notingLocks, openStage } from "./notifications.fixture.ts";
 import { People } from "./people.ts";
 import { createPostgresStore } from "./postgres-store.ts";
 import { idsOf, requestTo } from "./requests.fixture.ts";
@@ -44,4 +45,34 @@ test("what is erased of one person's goes, however much it is, and entries of th
   assert.equal(told.length, 2);
   const last = told.at(-1);
   assert.equal(last && parseData<NotificationExpiredData>(last).unread, 1);
+});
+
+test("what is erased of people and of what everybody is told goes in one batch, people first, then the ledger, then the log", async () => {
+  const { db, store, broadcasts, tell, clock, eventlog, person } = await openBroadcastStage();
+  const [ann, bob] = [await person(), await person()];
+  const [answer] = await store.notify([requestTo([ann, bob])]);
+  const ids = idsOf(answer);
+  const notices = [
+    [topics.everybody(), await tell()],
+    [topics.user(bob), ids[1]],
+    [topics.user(ann), ids[0]],
+  ].map(([topic = "", id = ""], i): Entry => ({
+    id: uuidv7(),
+    partition: 0,
+    offset: i + 1,
+    topic,
+    type: redactedType,
+    time: clock.now(),
+    actor: "system",
+    data: jsonText({ entry_ids: [id], reason: "erased" }),
+    trace: undefined,
+  }));
+  const consumer = followRedactions({ eventlog, clock, people: new People() });
+  const locks: string[] = [];
+  await db.transaction((tx) =>
+    consumer.handle(notices, notingLocks(tx, locks), new AbortController().signal),
+  );
+  assert.deepEqual([...new Set(locks)], [`person ${ann}`, `person ${bob}`, "ledger", "log"]);
+  assert.deepEqual([(await store.unread(ann)).unread, (await store.unread(bob)).unread], [0, 0]);
+  assert.equal((await broadcasts.list(ann)).unread, 0);
 });

@@ -26,12 +26,8 @@ export function followRedactions(deps: Omit<ExpireDeps, "db">): Consumer {
     handle: async (notices, tx) => {
       const named = idsIn(notices, ({ topic }) => topic.startsWith("user/"));
       const broadcasts = idsIn(notices, ({ topic }) => topic === topics.everybody());
-      // Told of last: no lock is waited for while the log's own are held.
+      // Told of last: no lock is waited for while the log's own are held. People come before the ledger, as everywhere.
       const entries: NewEntry[] = [];
-      for (let from = 0; from < broadcasts.length; from += removeBatchMax) {
-        const ids = broadcasts.slice(from, from + removeBatchMax);
-        entries.push(...(await removeBroadcasts(tx, { ids }, "system")).entries);
-      }
       const { rows } = await tx.query<{ id: string; user_id: number }>(
         "select id, user_id from notification where id = any($1::uuid[]) order by user_id",
         [named],
@@ -40,6 +36,10 @@ export function followRedactions(deps: Omit<ExpireDeps, "db">): Consumer {
       // their locks do.
       for (let from = 0; from < rows.length; from += expireBatchMax)
         entries.push(...(await removeNotifications(tx, deps, rows.slice(from, from + expireBatchMax))));
+      for (let from = 0; from < broadcasts.length; from += removeBatchMax) {
+        const ids = broadcasts.slice(from, from + removeBatchMax);
+        entries.push(...(await removeBroadcasts(tx, { ids }, "system")).entries);
+      }
       if (entries.length > 0) await deps.eventlog.appendIn(tx, entries);
     },
   };

@@ -25,8 +25,8 @@ export type MarkDeps = Pick<Deps, "db" | "eventlog" | "clock"> & { readonly peop
 export type Marked = Unread & { readonly marked: readonly Place[] };
 
 /**
- * Marks notifications of a person and broadcasts as seen, read or archived, all up to one or those that are named. No state
- * ever goes back; what has ended, was marked before or never was is left alone. The count is that of their own ones after it.
+ * Marks notifications of a person and broadcasts as seen, read or archived, all up to one or those that are named; up to a
+ * place that is not a broadcast's, their own ones alone. No state ever goes back; what has ended, was marked before or never was is left alone. The count is that of their own ones after it.
  */
 export async function markNotifications(
   { db, eventlog, clock, people }: MarkDeps,
@@ -40,7 +40,7 @@ export async function markNotifications(
     const own = await updateStates(tx, userId, mark, nowMs);
     // What is not among their own may be for everybody.
     const isAll = !("up_to" in mark) && own.length === new Set(mark.notification_ids).size;
-    const shared = isAll ? [] : await markBroadcasts(tx, userId, mark, nowMs);
+    const shared = isAll ? [] : await markBroadcasts(tx, userId, mark, { ...before, nowMs });
     const rows = inOrder([...own, ...shared.map((one) => ({ ...one, was_unread: false }))]);
     if (rows.length === 0) return { marked: [], ...countOf(before) };
     const told = entriesOf({ userId, actor, state: mark.state, rows }, before);

@@ -24,7 +24,7 @@ export function createNotifications(deps: Deps): Module & {
   const store = createPostgresStore(deps, people);
   const notify = createNotify({ ...deps, store });
   const broadcasts = createBroadcasts(deps);
-  const push = createPush(deps, (userId) => store.unread(userId));
+  const push = createPush(deps);
   return {
     name: "notifications",
     notify,
@@ -44,6 +44,8 @@ export function createNotifications(deps: Deps): Module & {
       {
         name: "notification release",
         everyMs: 5_000,
+        // What others have to do, however much, must not put it off.
+        apart: true,
         run: async (signal) => {
           await store.release(signal);
         },

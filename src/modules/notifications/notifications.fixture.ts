@@ -1,9 +1,10 @@
-import { manualClock, openTestDatabase } from "../../../test/harness.ts";
+import { manualClock, openTestDatabase, testLog } from "../../../test/harness.ts";
 import { topics } from "../../../protocol/topics.ts";
 import type { Deps } from "../../deps.ts";
 import type { Entry, EventLog } from "../../eventlog/eventlog.ts";
 import { partitionOf } from "../../eventlog/murmur2.ts";
 import { openLog } from "../../eventlog/postgres.fixture.ts";
+import type { Tx } from "../../lib/db.ts";
 import type { NotificationStore } from "./store.ts";
 
 /** A store with people, a clock that stands still, and the log that it tells of everything. */
@@ -17,7 +18,7 @@ export type Stage = Pick<Deps, "db" | "eventlog"> & {
 };
 
 export async function openStage(
-  open: (deps: Pick<Deps, "db" | "eventlog" | "clock">) => NotificationStore,
+  open: (deps: Pick<Deps, "db" | "eventlog" | "clock" | "log">) => NotificationStore,
 ): Promise<Stage> {
   const db = await openTestDatabase();
   const eventlog = await openLog(db);
@@ -27,7 +28,7 @@ export async function openStage(
     db,
     eventlog,
     clock,
-    store: open({ db, eventlog, clock }),
+    store: open({ db, eventlog, clock, log: testLog }),
     person: async () => {
       const { rows } = await db.query<{ id: number }>(
         "insert into account_user (username, name) values ($1, $1) returning id",
@@ -36,6 +37,21 @@ export async function openStage(
       return rows[0]?.id ?? 0;
     },
     entries: createReader(eventlog),
+  };
+}
+
+/** The transaction, which tells as well what it locks, in order: `person 7`, the `ledger` of broadcasts, the `log`. */
+export function notingLocks(tx: Tx, locks: string[]): Tx {
+  return {
+    ...tx,
+    query: (text, values = [], options = {}) => {
+      if (text.includes("for no key update")) {
+        const ids = /^{(.*)}$/.exec(String(values[0]))?.[1]?.split(",") ?? [];
+        if (text.includes("from notification_person")) locks.push(...ids.map((id) => `person ${id}`));
+        else locks.push(text.includes("from notification_broadcast_ledger") ? "ledger" : "log");
+      }
+      return tx.query(text, values, options);
+    },
   };
 }
 

@@ -100,6 +100,7 @@ function toRequest(
     critical,
     link,
     actor,
+    waitingMax: limits.notificationsPerPerson,
     idempotency:
       key === undefined ? undefined : { key, fingerprint: hash("sha256", JSON.stringify(said), "hex") },
   };

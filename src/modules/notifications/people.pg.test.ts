@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openTestDatabase } from "../../../test/harness.ts";
+import { manualClock, openTestDatabase } from "../../../test/harness.ts";
 import { nobodyYet } from "./person-state.ts";
 import { People, knownPeopleMax, savePeople } from "./people.ts";
 
@@ -67,4 +67,41 @@ test("names are asked for once, those of nobody each time, and no more are remem
   assert.equal(statements, 3);
   assert.deepEqual(await ask(ann), ["p1"]);
   assert.equal(statements, 4, "the first has made room");
+});
+
+test("what has ended is looked for once it may have, and not before", async () => {
+  const db = await openTestDatabase();
+  const { rows } = await db.query<{ id: number }>(
+    "insert into account_user (username, name) values ('ann', 'Ann') returning id",
+  );
+  const id = rows[0]?.id ?? 0;
+  const people = new People();
+  const clock = manualClock();
+  const endsMs = clock.now() + 1_000;
+  let looks = 0;
+  const lock = (endsLater?: number) =>
+    db.transaction(async (tx) => {
+      const counting = {
+        ...tx,
+        query: (...args: Parameters<typeof tx.query>) => {
+          if (args[0].includes("min(n.expires_at)")) looks++;
+          return tx.query(...args);
+        },
+      } as typeof tx;
+      const { people: states } = await people.lock(counting, [id], clock);
+      const state = states.get(id) ?? nobodyYet;
+      if (endsLater !== undefined) await savePeople(tx, new Map([[id, { ...state, endsMs: endsLater }]]));
+    });
+  await lock(endsMs);
+  assert.equal(looks, 1, "nobody knew");
+  await lock();
+  clock.advance(999);
+  await lock();
+  assert.equal(looks, 1);
+  clock.advance(1);
+  await lock(Number.POSITIVE_INFINITY);
+  assert.equal(looks, 2);
+  clock.advance(1_000_000);
+  await lock();
+  assert.equal(looks, 2, "nothing is stored");
 });

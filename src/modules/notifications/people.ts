@@ -15,6 +15,8 @@ type PersonRow = {
   readonly stream_n: number;
   readonly held: number;
   readonly preferences: Preferences | null;
+  /** A number where it is infinite. */
+  readonly ends_at: Date | number;
 };
 
 export type Locked = { readonly people: ReadonlyMap<number, PersonState>; readonly nowMs: number };
@@ -68,8 +70,9 @@ export class People {
       for (const id of missing) this.#known.set(id, true);
     });
     const nowMs = clock.now();
-    const ended = await countEnded(tx, list, nowMs);
-    const people = new Map(rows.map((row) => [row.user_id, toState(row, ended.get(row.user_id))]));
+    const doubtful = rows.filter(({ ends_at: endsAt }) => Number(endsAt) <= nowMs).map((row) => row.user_id);
+    const ends = await findEnds(tx, doubtful, nowMs);
+    const people = new Map(rows.map((row) => [row.user_id, toState(row, ends.get(row.user_id))]));
     return { people, nowMs };
   }
 }
@@ -83,7 +86,7 @@ async function makeRows(tx: Tx, ids: readonly number[]): Promise<void> {
 
 async function lockRows(tx: Tx, ids: string): Promise<readonly PersonRow[]> {
   const { rows } = await tx.query<PersonRow>(
-    `select user_id, version, unread, stored, stream_ms, stream_n, held, preferences from notification_person
+    `select user_id, version, unread, stored, stream_ms, stream_n, held, preferences, ends_at from notification_person
       where user_id = any($1::bigint[]) order by user_id for no key update`,
     [ids],
     { name: "notification_lock_people" },
@@ -91,22 +94,44 @@ async function lockRows(tx: Tx, ids: string): Promise<readonly PersonRow[]> {
   return rows;
 }
 
-type Ended = { readonly unread: number; readonly stored: number };
+type Ends = { readonly unread: number; readonly stored: number; readonly endsMs: number };
+const nothingStored: Ends = { unread: 0, stored: 0, endsMs: Number.POSITIVE_INFINITY };
 
-/** How many of those that are counted have ended, and wait to be removed. By itself, after the locks. */
-async function countEnded(tx: Queryable, ids: string, nowMs: number): Promise<ReadonlyMap<number, Ended>> {
-  const { rows } = await tx.query<{ user_id: number; unread: number; stored: number }>(
-    `select n.user_id, count(*) filter (where n.state in ('unread', 'seen')) as unread, count(*) as stored
-       from notification n where n.user_id = any($1::bigint[]) and n.expires_at <= $2 group by n.user_id`,
-    [ids, new Date(nowMs)],
+/**
+ * Of people of whom something may have ended: how many of those that are counted have, and wait to be removed, and when the
+ * first one ends or has ended. By itself, after the locks.
+ */
+async function findEnds(
+  tx: Queryable,
+  ids: readonly number[],
+  nowMs: number,
+): Promise<ReadonlyMap<number, Ends>> {
+  if (ids.length === 0) return new Map();
+  const { rows } = await tx.query<{ user_id: number; unread: number; stored: number; ends_at: Date }>(
+    `select n.user_id, count(*) filter (where n.expires_at <= $2 and n.state in ('unread', 'seen')) as unread,
+            count(*) filter (where n.expires_at <= $2) as stored, min(n.expires_at) as ends_at
+       from notification n where n.user_id = any($1::bigint[]) group by n.user_id`,
+    [arrayLiteral(ids), new Date(nowMs)],
   );
-  return new Map(rows.map(({ user_id: userId, ...ended }) => [userId, ended]));
+  const found = new Map(
+    rows.map(({ user_id: userId, unread, stored, ends_at: endsAt }) => [
+      userId,
+      { unread, stored, endsMs: endsAt.getTime() },
+    ]),
+  );
+  return new Map(ids.map((id) => [id, found.get(id) ?? nothingStored]));
 }
 
-function toState(row: PersonRow, ended: Ended = { unread: 0, stored: 0 }): PersonState {
+function toState(row: PersonRow, ends: Ends | undefined): PersonState {
   const { version, unread, stored, stream_ms: streamMs, stream_n: streamN, held, preferences } = row;
   const counted = { version, unread, stored, streamMs, streamN, held, preferences };
-  return { ...counted, endedUnread: ended.unread, endedStored: ended.stored };
+  if (ends === undefined) return { ...counted, endsMs: Number(row.ends_at), endedUnread: 0, endedStored: 0 };
+  return { ...counted, endsMs: ends.endsMs, endedUnread: ends.unread, endedStored: ends.stored };
+}
+
+function timeText(ms: number): string {
+  if (Number.isFinite(ms)) return new Date(ms).toISOString();
+  return ms > 0 ? "infinity" : "-infinity";
 }
 
 /** Writes what is counted for people whose rows are locked. */
@@ -117,9 +142,9 @@ export async function savePeople(db: Queryable, people: ReadonlyMap<number, Pers
   await db.query(
     `update notification_person p
         set version = k.version, unread = k.unread, stored = k.stored, stream_ms = k.stream_ms, stream_n = k.stream_n,
-            held = k.held
-       from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::bigint[], $6::int[], $7::int[])
-            k(user_id, version, unread, stored, stream_ms, stream_n, held)
+            held = k.held, ends_at = k.ends_at
+       from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::bigint[], $6::int[], $7::int[], $8::timestamptz[])
+            k(user_id, version, unread, stored, stream_ms, stream_n, held, ends_at)
       where p.user_id = any($1::bigint[]) and p.user_id = k.user_id`,
     [
       arrayLiteral([...people.keys()]),
@@ -129,6 +154,7 @@ export async function savePeople(db: Queryable, people: ReadonlyMap<number, Pers
       arrayLiteral(states.map(({ streamMs }) => streamMs)),
       arrayLiteral(states.map(({ streamN }) => streamN)),
       arrayLiteral(states.map(({ held }) => held)),
+      arrayLiteral(states.map(({ endsMs }) => timeText(endsMs))),
     ],
     { name: "notification_save_people" },
   );

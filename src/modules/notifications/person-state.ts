@@ -12,6 +12,8 @@ export type PersonState = {
   readonly held: number;
   /** Null for who has wished nothing. */
   readonly preferences: Preferences | null;
+  /** Nothing that is stored for them ends before, Unix milliseconds; minus infinity where nobody knows. */
+  readonly endsMs: number;
   /** Of those counted, how many have ended and only wait to be removed. */
   readonly endedUnread: number;
   readonly endedStored: number;
@@ -26,6 +28,7 @@ export const nobodyYet: PersonState = {
   streamN: 0,
   held: 0,
   preferences: null,
+  endsMs: Number.POSITIVE_INFINITY,
   endedUnread: 0,
   endedStored: 0,
 };
@@ -74,12 +77,14 @@ export function tellPerson(
   nowMs: number,
 ): { readonly after: PersonState; readonly fresh: FreshNotification } {
   const place = nextStreamId(before, nowMs);
+  const endsMs = nowMs + ttlS * 1_000;
   const after: PersonState = {
     ...before,
     ...place,
     version: before.version + 1,
     unread: before.unread + 1,
     stored: before.stored + 1,
+    endsMs: Math.min(before.endsMs, endsMs),
   };
   const notification: Notification = {
     notification_id: told.notification_id,
@@ -92,7 +97,7 @@ export function tellPerson(
     critical: told.critical,
     link: told.link,
     gathered: told.gathered,
-    expires_at: new Date(nowMs + ttlS * 1_000).toISOString(),
+    expires_at: new Date(endsMs).toISOString(),
   };
   const counted = { unread: after.unread - after.endedUnread, version: after.version };
   return { after, fresh: { userId, actor, notification, ...place, ...counted } };

@@ -10,7 +10,7 @@ import type { NotificationStore } from "./store.ts";
 
 /** Notifications in PostgreSQL: rows, counts and entries are written in one transaction. */
 export function createPostgresStore(
-  deps: Pick<Deps, "db" | "eventlog" | "clock">,
+  deps: Pick<Deps, "db" | "eventlog" | "clock" | "log">,
   people: People = new People(),
 ): NotificationStore {
   const { db, clock } = deps;

@@ -16,11 +16,13 @@ const columns =
   "n.id, n.user_id, n.stream_ms, n.stream_n, n.state, n.message, n.source, n.category, n.critical, n.link, n.gathered, n.created_at, n.expires_at";
 
 /** What is counted, without what has ended and only waits to be removed: one statement, so of one moment. */
-const countedSql = `
+const countedOf = (people: string): string => `
   select i.id as user_id, coalesce(p.version, 0) as version,
          coalesce(p.unread, 0) - (select count(*) from notification e
                                    where e.user_id = i.id and e.state in ('unread', 'seen') and e.expires_at <= $2)::int as unread
-    from (select $1::bigint as id) i left join notification_person p on p.user_id = i.id`;
+    from (${people}) i left join notification_person p on p.user_id = i.id`;
+
+const countedSql = countedOf("select $1::bigint as id");
 
 export async function countUnread(db: Queryable, userId: number, nowMs: number): Promise<Unread> {
   const { rows } = await db.query<Unread>(
@@ -30,6 +32,20 @@ export async function countUnread(db: Queryable, userId: number, nowMs: number):
   );
   const { unread = 0, version = 0 } = rows[0] ?? {};
   return { unread, version };
+}
+
+/** The numbers alone, of several people. */
+export async function countUnreadOf(
+  db: Queryable,
+  userIds: readonly number[],
+  nowMs: number,
+): Promise<ReadonlyMap<number, number>> {
+  const { rows } = await db.query<{ readonly user_id: number; readonly unread: number }>(
+    `select user_id, unread from (${countedOf("select unnest($1::bigint[]) as id")}) c`,
+    [arrayLiteral(userIds), new Date(nowMs)],
+    { name: "notification_count_of" },
+  );
+  return new Map(rows.map(({ user_id, unread }) => [user_id, unread]));
 }
 
 const statesOf: Readonly<

@@ -1,3 +1,4 @@
+import { limits } from "../../../protocol/limits.ts";
 import { uuidv7 } from "../../../protocol/ids.ts";
 import type { NotifyAnswer, NotifyRequest } from "./decide-notify.ts";
 
@@ -14,6 +15,7 @@ export function requestTo(userIds: readonly number[], parts: Partial<NotifyReque
     critical: false,
     link: null,
     actor: "key:1",
+    waitingMax: limits.notificationsPerPerson,
     idempotency: undefined,
     ...parts,
   };

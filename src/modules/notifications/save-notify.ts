@@ -75,7 +75,8 @@ async function readFacts(
   }
   const usernames = await rows.usernames(tx, [...ids]);
   const { people, nowMs } = await rows.lock(tx, [...usernames.keys()], clock);
-  const digests = await findOpenDigests(tx, people);
+  const categories = new Set(requests.flatMap(({ category, critical }) => (critical ? [] : [category])));
+  const digests = await findOpenDigests(tx, people, [...categories]);
   return { usernames, people, known, inFlight, digests, made: new Map(), nowMs };
 }
 

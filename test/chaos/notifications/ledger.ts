@@ -184,9 +184,10 @@ export class Ledger {
   /** Whether it may be read by now. Where its place is not known yet, it is that of when it was sent. */
   isReadSaid(told: Told): boolean {
     const { upTo, sent } = this.of(told.userId);
-    if (told.readSaid || upTo === undefined) return told.readSaid;
+    // What everybody is told is read by name only: the places of a person's own say nothing of it.
+    if (told.readSaid || upTo === undefined || told.kind === "shared") return told.readSaid;
     if (told.place !== undefined) return comparePlaces(told.place, upTo.place) <= 0;
-    return told.kind === "shared" || (sent.get(told.text) ?? 0) < upTo.saidMs;
+    return (sent.get(told.text) ?? 0) < upTo.saidMs;
   }
 
   /** A device has heard that it is read. */
@@ -198,7 +199,8 @@ export class Ledger {
   /** A device has heard that all up to a place are read. */
   ackUpTo(userId: number, place: Place): void {
     for (const told of this.of(userId).told.values())
-      if (told.place !== undefined && comparePlaces(told.place, place) <= 0) this.ack(told);
+      if (told.kind !== "shared" && told.place !== undefined && comparePlaces(told.place, place) <= 0)
+        this.ack(told);
   }
 
   /** What this person's devices must show if nothing has disturbed them since `byMs`. */

@@ -91,7 +91,7 @@ test("what one person does with it is theirs, goes forward only, and leaves thei
   assert.deepEqual(await entries(bob), []);
 });
 
-test("all up to a place are marked, those for everybody too, and none behind it", async () => {
+test("all up to a place are marked, those for everybody only if the place is one of theirs", async () => {
   const stage = await openBroadcastStage();
   const { store, tell, person, clock } = stage;
   const ann = await person();
@@ -106,13 +106,38 @@ test("all up to a place are marked, those for everybody too, and none behind it"
     ["own 1", "all 1", "own 2", "all 2"],
   );
   const who = { userId: ann, actor: `user:${ann}` };
-  const { marked, unread } = await store.mark(who, { state: "read", up_to: page[2]?.stream_id ?? "" });
-  assert.deepEqual(
-    marked,
-    page.slice(0, 3).map(({ notification_id, stream_id }) => ({ notification_id, stream_id })),
-  );
-  assert.equal(unread, 0);
-  assert.deepEqual(await replayedFor(stage, ann), ["all 2"]);
+  const upTo = async (place: number): Promise<readonly string[]> => {
+    const { marked } = await store.mark(who, { state: "read", up_to: page[place]?.stream_id ?? "" });
+    return marked.map((one) => page.find((told) => told.stream_id === one.stream_id)?.message ?? "another");
+  };
+  assert.deepEqual(await upTo(2), ["own 1", "own 2"]);
+  assert.deepEqual(await replayedFor(stage, ann), ["all 1", "all 2"]);
+  await store.notify([requestTo([ann], { message: "own 3" })]);
+  assert.deepEqual(await upTo(1), ["all 1"]);
+  assert.deepEqual(await replayedFor(stage, ann), ["own 3", "all 2"]);
+});
+
+test("what is hidden from somebody they never read with all the rest", async () => {
+  const stage = await openBroadcastStage();
+  const { store, broadcasts, tell, person, clock } = stage;
+  const ann = await person();
+  const who = { userId: ann, actor: `user:${ann}` };
+  const readAll = async (): Promise<number> => {
+    const { marked } = await store.mark(who, { state: "read", up_to: `${clock.now()}-999999999` });
+    return marked.length;
+  };
+  const wish = (wishes: Partial<Preferences>) => store.setPreferences(who, wishes);
+  await tell({ message: "news", category: "news" });
+  await tell({ message: "alarm", critical: true });
+  await wish({ muted_until: new Date(clock.now() + 1_000).toISOString() });
+  assert.equal(await readAll(), 1, "the critical one");
+  clock.advance(1_000);
+  await wish({ categories: { news: { inbox: "off", push: false } } });
+  assert.equal(await readAll(), 0);
+  await wish({});
+  assert.deepEqual(await listedFor(stage, ann), ["alarm read", "news unread"]);
+  assert.equal((await broadcasts.list(ann)).unread, 1);
+  assert.equal(await readAll(), 1);
 });
 
 test("places grow, also when the clock is set back, and are never those of a person's own", async () => {
@@ -182,8 +207,10 @@ test("what is withdrawn is gone for everybody, who are told so once", async () =
   const ann = await person();
   const [id, left] = [await tell({ message: "a" }), await tell({ message: "b" })];
   const [, place] = (await broadcasts.list(ann)).broadcasts;
-  await broadcasts.withdraw(id, "key:2");
-  await broadcasts.withdraw(id, "key:2");
+  assert.deepEqual(
+    [await broadcasts.withdraw(id, "key:2"), await broadcasts.withdraw(id, "key:2")],
+    [true, false],
+  );
   assert.deepEqual([await listedFor(stage, ann), await replayedFor(stage, ann)], [["b unread"], ["b"]]);
   const [, , entry, ...rest] = await toldAll();
   assert.deepEqual([entry?.type, entry?.actor, rest], ["broadcast.expired", "key:2", []]);

@@ -4,7 +4,7 @@ import { Batcher } from "../../../lib/batcher.ts";
 import { expireBroadcasts, withdrawBroadcast } from "./end.ts";
 import { toBroadcastRequest } from "./request.ts";
 import { type BroadcastAnswer, saveBroadcast } from "./save.ts";
-import { listBroadcasts } from "./views.ts";
+import { listBroadcasts, listLiving } from "./views.ts";
 
 /** Lists that one look serves, and that may wait for theirs. */
 export const batchListsMax = 100;
@@ -22,10 +22,12 @@ export type Broadcasts = {
   tell(
     broadcast: NewBroadcast & { readonly actor: string; readonly key?: string | undefined },
   ): Promise<BroadcastAnswer>;
-  /** Ends one before its time. One that nobody knows is no fault. */
-  withdraw(id: string, actor: string): Promise<void>;
+  /** Ends one before its time. Resolves with whether it was there: one that nobody knows is no fault. */
+  withdraw(id: string, actor: string): Promise<boolean>;
   /** What lives, as this person has it. Thousands come back at once after a restart: lists are read together. */
   list(userId: number): Promise<BroadcastList>;
+  /** All that lives, for programs: as somebody has it who has marked none and turned nothing off. */
+  listAll(): Promise<BroadcastList>;
   /** Removes what has ended, and tells of it. Resolves with how many. */
   expire(signal: AbortSignal): Promise<number>;
 };
@@ -53,6 +55,7 @@ export function createBroadcasts(deps: BroadcastsDeps): Broadcasts {
       saveBroadcast(deps, toBroadcastRequest(body, actor, key, config.notificationTtls)),
     withdraw: (id, actor) => withdrawBroadcast({ db, eventlog }, id, actor),
     list: (userId) => batcher.add(userId),
+    listAll: () => listLiving(db, clock.now()),
     expire: (signal) => expireBroadcasts(deps, signal),
   };
 }

@@ -11,15 +11,16 @@ import { streamIdOf } from "../person-state.ts";
 /** Broadcasts that one transaction removes. */
 export const removeBatchMax = 1_000;
 
-/** Ends a broadcast before its time. One that nobody knows is no fault: it may have ended just now. */
+/** Ends a broadcast before its time. Resolves with whether it was there: one that nobody knows may have ended just now. */
 export async function withdrawBroadcast(
   { db, eventlog }: Pick<BroadcastDeps, "db" | "eventlog">,
   id: string,
   actor: string,
-): Promise<void> {
-  await db.transaction(async (tx) => {
-    const { entries } = await removeBroadcasts(tx, { ids: [id] }, actor);
+): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    const { count, entries } = await removeBroadcasts(tx, { ids: [id] }, actor);
     if (entries.length > 0) await eventlog.appendIn(tx, entries);
+    return count > 0;
   });
 }
 

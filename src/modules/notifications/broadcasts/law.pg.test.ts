@@ -158,7 +158,10 @@ async function take(stage: BroadcastStage, model: Model, step: Step): Promise<vo
       const one = pick(step.which);
       if (one === undefined) return;
       const { marked } = await store.mark({ userId, actor }, { state: step.state, up_to: one.streamId });
-      const changed = model.mark(n, (other) => compare(other, one) <= 0, step.state);
+      // Broadcasts are left alone unless the place is one of theirs, and then by whom they are hidden from.
+      const shown = one.owner === undefined ? model.shown(n) : [];
+      const fits = (other: Known): boolean => other.owner !== undefined || shown.includes(other);
+      const changed = model.mark(n, (other) => compare(other, one) <= 0 && fits(other), step.state);
       return assert.deepEqual(
         marked.map((each) => each.notification_id),
         changed.map(({ id }) => id),

@@ -5,13 +5,14 @@ import {
   BroadcastWithdrawn,
   NewBroadcast,
 } from "../../../../protocol/broadcasts.ts";
-import { type Actor, actorName, byWhom, personOf } from "../../../access/actor.ts";
+import { type Actor, actorName, byWhom } from "../../../access/actor.ts";
 import type { Deps, Route, RouteRequest } from "../../../deps.ts";
 import type { Broadcasts } from "./broadcasts.ts";
 import { keyHeaders, keyOf } from "../idempotency-key.ts";
 
 const tag = "notifications";
 const path = "/api/v1/broadcasts";
+const scope = "notify:write";
 
 type BroadcastRouteDeps = Pick<Deps, "log"> & { readonly broadcasts: Broadcasts };
 
@@ -29,7 +30,7 @@ function tellRoute({ broadcasts, log }: BroadcastRouteDeps): Route {
   return {
     method: "POST",
     path,
-    scope: "notify:write",
+    scope,
     tag,
     summary: "Tell everybody something until it ends",
     description:
@@ -60,13 +61,19 @@ function listRoute({ broadcasts }: BroadcastRouteDeps): Route {
     method: "GET",
     path,
     scope: "person",
+    programScope: scope,
     tag,
     summary: "List what everybody is told, as you have it, the newest first",
     description:
-      "With how many of these you have not read. What you have archived, or do not want to be told, is not among them.",
+      "With how many of these you have not read. What you have archived, or do not want to be told, is not among them. " +
+      "Programs have read nothing, and turned nothing off.",
     responses: { 200: BroadcastList },
     errors: ["overloaded"],
-    handler: async ({ actor }) => ({ status: 200, body: await broadcasts.list(personOf(actor).id) }),
+    handler: async (request) => {
+      const actor = actorOf(request);
+      const list = actor.kind === "user" ? broadcasts.list(actor.id) : broadcasts.listAll();
+      return { status: 200, body: await list };
+    },
   };
 }
 
@@ -74,7 +81,7 @@ function withdrawRoute({ broadcasts, log }: BroadcastRouteDeps): Route {
   return {
     method: "DELETE",
     path: `${path}/:broadcast_id`,
-    scope: "notify:write",
+    scope,
     tag,
     summary: "Withdraw what everybody is told",
     description: "From then on nobody is told of it any more. One that has ended, or never was, is no fault.",
@@ -82,8 +89,8 @@ function withdrawRoute({ broadcasts, log }: BroadcastRouteDeps): Route {
     responses: { 204: BroadcastWithdrawn },
     handler: async (request) => {
       const { broadcast_id: id } = request.params as BroadcastParams;
-      await broadcasts.withdraw(id, actorName(actorOf(request)));
-      log.info({ ...byWhom(request), broadcast: id }, "a broadcast is withdrawn");
+      const wasThere = await broadcasts.withdraw(id, actorName(actorOf(request)));
+      if (wasThere) log.info({ ...byWhom(request), broadcast: id }, "a broadcast is withdrawn");
       return { status: 204 };
     },
   };

@@ -85,16 +85,18 @@ export async function listBroadcasts(
 ): Promise<readonly BroadcastList[]> {
   const wishes = await readWishes(db, userIds);
   const living = await readLiving(db, nowMs);
-  return userIds.map((userId) => {
-    const own = wishes.get(userId);
-    const broadcasts = broadcastsOf(living, own, nowMs).toReversed();
-    return {
-      broadcasts,
-      unread: broadcasts.filter(countsAsUnread).length,
-      version: living.version,
-      preferences: own?.preferences ?? defaultPreferences,
-    };
-  });
+  return userIds.map((userId) => listOf(living, wishes.get(userId), nowMs));
+}
+
+/** All that lives, as somebody has it who has done and wished nothing. */
+export async function listLiving(db: Queryable, nowMs: number): Promise<BroadcastList> {
+  return listOf(await readLiving(db, nowMs), nothingDone, nowMs);
+}
+
+function listOf(living: LivingBroadcasts, own: BroadcastWishes = nothingDone, nowMs: number): BroadcastList {
+  const broadcasts = broadcastsOf(living, own, nowMs).toReversed();
+  const unread = broadcasts.filter(countsAsUnread).length;
+  return { broadcasts, unread, version: living.version, preferences: own.preferences };
 }
 
 export function countsAsUnread({ status }: Pick<Notification, "status">): boolean {

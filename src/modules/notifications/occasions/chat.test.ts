@@ -38,6 +38,7 @@ test("a message tells those whom it mentions, then whom it answers, and leads to
   const message = messageOf("see @Bob. and @eve");
   const common = {
     origin: message.id,
+    peopleMax: limits.mentionsPerMessage,
     roomId: 7,
     by: 5,
     message: "ann: see @Bob. and @eve",

@@ -21,6 +21,7 @@ function occasionsOf({ message, reply_to_user_id: answered }: Partial<MessageCre
   if (mentioned.length === 0 && typeof answered !== "number") return [];
   const common = {
     origin: message.id,
+    peopleMax: limits.mentionsPerMessage,
     roomId: message.room_id,
     by: message.user_id,
     message: quoteOf(message),

@@ -147,24 +147,6 @@ test("out of a digest that gathers only what was erased is taken, and an empty o
   assert.deepEqual(await scene.wordsTold(bob), ["ann: @bob that stays", "ann: @bob five"]);
 });
 
-test("a digest that was told is erased as a whole with anything that it says", async () => {
-  const scene = await openScene(digest);
-  const { ann, bob, mention, remove, settle, store, clock } = scene;
-  const message = await mention(words);
-  await mention("that goes with it");
-  await settle();
-  clock.advance(61 * minuteMs);
-  await store.release(never);
-  assert.equal((await countsOf(scene, bob)).unread, 1);
-  await remove(ann, message);
-  await settle();
-  assert.deepEqual(
-    [await scene.traces(`@bob ${words}`), await countsOf(scene, bob)],
-    [{}, { held: 0, gathered: null, unread: 0 }],
-  );
-  assert.deepEqual(await scene.wordsTold(bob), []);
-});
-
 test("what is told at the very moment in which it is to be taken back is found anew, and erased", async () => {
   let meanwhile = (): Promise<unknown> => Promise.resolve();
   const redacting: { redact: OccasionStage["eventlog"]["redact"] | undefined } = { redact: undefined };
@@ -214,4 +196,19 @@ test("somebody is told and something taken back from them in one batch, and both
     [await scene.traces(words), (await countsOf(scene, bob)).held, (await countsOf(scene, eve)).unread],
     [{}, 1, 0],
   );
+});
+
+test("those who are told and those from whom something is taken back are locked at once, in order", async () => {
+  const locks: string[] = [];
+  const { ann, bob, eve, roomId, say, mention, remove, settle, take, follow } = await openScene(quiet, {
+    locks,
+  });
+  const message = await mention(words);
+  await settle();
+  await say(bob, roomId, "@ann and @eve");
+  await remove(ann, message);
+  const entries = await take();
+  locks.length = 0;
+  await follow(entries);
+  assert.deepEqual([...new Set(locks)], [...[ann, bob, eve].map(({ id }) => `person ${id}`), "log"]);
 });

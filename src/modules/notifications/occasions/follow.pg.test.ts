@@ -4,6 +4,8 @@ import { generalRoomId } from "../../../../protocol/chat.ts";
 import { limits } from "../../../../protocol/limits.ts";
 import { jsonText } from "../../../eventlog/eventlog.ts";
 import { removeFromRoom } from "../../chat/change-members.ts";
+import { createLogger } from "../../../lib/logger.ts";
+import { requestTo } from "../requests.fixture.ts";
 import { openOccasions } from "./occasions.fixture.ts";
 
 const stage = await openOccasions();
@@ -73,13 +75,40 @@ test("so many people are mentioned by one message, and no more", async () => {
   const ann = await someone();
   const others = await Promise.all(Array.from({ length: limits.mentionsPerMessage + 1 }, someone));
   const roomId = await room(ann, others);
-  await say(ann, roomId, others.map(({ username }) => `@${username}`).join(" "));
+  // Names of nobody, or of who may not know of it, take nobody's place.
+  const stranger = await someone();
+  const names = [stranger, ...others].map(({ username }) => `@${username}`);
+  await say(ann, roomId, ["@nobody", "@ann-who-is-not", ...names].join(" "));
   await settle();
   const counts = await Promise.all(others.map(unreadOf));
   assert.deepEqual(
     counts,
     others.map((_, i) => (i < limits.mentionsPerMessage ? 1 : 0)),
   );
+});
+
+test("whose inbox is full is not told of a mention, also not when there is room again, and the log counts it", async () => {
+  const lines: object[] = [];
+  const log = createLogger("debug", { write: (line) => lines.push(JSON.parse(line) as object) });
+  const own = await openOccasions({ log });
+  const [ann, bob] = [await own.person("ann"), await own.person("bob")];
+  const roomId = await own.room(ann, [bob]);
+  await own.store.notify(Array.from({ length: limits.occasionsWaiting }, () => requestTo([bob.id])));
+  const message = await own.say(ann, roomId, "@bob words");
+  await own.settle();
+  await own.store.mark(
+    { userId: bob.id, actor: `user:${bob.id}` },
+    { state: "read", up_to: "999999999999999-0" },
+  );
+  await own.edit(ann, message, "@bob other words");
+  await own.settle();
+  assert.equal((await own.store.unread(bob.id)).unread, 0);
+  const refused = lines.filter((line) => "refused" in line);
+  assert.deepEqual(
+    refused.map((line) => ("refused" in line ? line.refused : undefined)),
+    [{ inbox_full: 1 }],
+  );
+  assert.ok(!JSON.stringify(refused).includes("words"));
 });
 
 test("an edit tells those whom the message had not named before, whatever became of that", async () => {
@@ -135,7 +164,7 @@ test("another module's entries need a row of their own, and no more", async () =
           link: null,
           createdAt: "2026-01-01T00:00:00.000Z",
         };
-        return [{ origin: id, category: "tip", to: [to], roomId: null, by: null, ...said }];
+        return [{ origin: id, category: "tip", to: [to], peopleMax: 1, roomId: null, by: null, ...said }];
       },
     },
   ];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { uuidv7 } from "../../../../protocol/ids.ts";
 import { topics } from "../../../../protocol/topics.ts";
-import { manualClock } from "../../../../test/harness.ts";
+import { manualClock, testLog } from "../../../../test/harness.ts";
 import { readConfig } from "../../../config.ts";
 import { type Entry, jsonText } from "../../../eventlog/eventlog.ts";
 import type { Tx } from "../../../lib/db.ts";
@@ -15,6 +15,8 @@ test("messages that tell nobody anything cost no statement", async () => {
   const tx: Tx = { query: refused, afterCommit: () => assert.fail() };
   const consumer = followOccasions({
     eventlog: { appendIn: refused, redact: refused },
+    db: { transaction: refused },
+    log: testLog,
     clock: manualClock(),
     config: readConfig({}),
     metrics: createMetrics({ process: false }),

@@ -8,8 +8,9 @@ import {
   parseData,
   redactedType,
 } from "../../../eventlog/eventlog.ts";
-import type { Tx } from "../../../lib/db.ts";
+import type { Db, Tx } from "../../../lib/db.ts";
 import type { NotifyRequest } from "../decide-notify.ts";
+import { rewriteDigests } from "./rewrite-digests.ts";
 import { type Quote, dropHeld, findQuotes, forgetOrigins, rememberOrigins } from "./origins.ts";
 import { type Caused, requestsFor } from "./requests.ts";
 import { type OccasionRow, occasionRows } from "./occasions.ts";
@@ -19,7 +20,8 @@ import { saveNotifyIn } from "../save-notify.ts";
 /** Entries of one transaction, most of which tell nobody anything; of each some 20 people may be told. */
 export const batchMax = 200;
 
-type FollowDeps = Pick<Deps, "clock" | "config" | "metrics"> & {
+type FollowDeps = Pick<Deps, "clock" | "config" | "metrics" | "log"> & {
+  readonly db: Pick<Db, "transaction">;
   readonly eventlog: Pick<EventLog, "appendIn" | "redact">;
   readonly people: People;
 };
@@ -45,7 +47,7 @@ export function followOccasions(deps: FollowDeps, rows: readonly OccasionRow[] =
         .filter(({ id }) => !erased.has(id))
         .flatMap((entry) => occasionsIn(entry, ofType.get(entry.type) ?? []));
       const quotes = erased.size === 0 ? [] : await findQuotes(tx, [...erased]);
-      await eraseTold(deps.eventlog, quotes);
+      await eraseTold(deps, quotes);
       const requests = await requestsFor(tx, occasions, deps.config.notificationTtls);
       await takeBack(tx, deps, quotes, requests);
       if (erased.size > 0) await forgetOrigins(tx, [...erased]);
@@ -69,16 +71,20 @@ function occasionsIn(entry: Entry, rows: readonly OccasionRow[]): readonly Cause
 }
 
 /**
- * Takes out of the log what was told; whoever follows the log's notices does the same elsewhere. With a connection of its
+ * Takes out of the log what was told; whoever follows the log's notices does the same elsewhere. With connections of its
  * own, so before any lock is held: those who wait for such a lock have all other connections. Repeating it is harmless.
  */
-async function eraseTold(eventlog: FollowDeps["eventlog"], quotes: readonly Quote[]): Promise<void> {
+async function eraseTold(deps: FollowDeps, quotes: readonly Quote[]): Promise<void> {
   const told = quotes.filter(({ heldId }) => heldId === undefined);
-  if (told.length === 0) return;
-  await eventlog.redact(
-    told.map(({ notificationId, userId }) => ({ id: notificationId, topic: topics.user(userId) })),
-    "what it quotes was erased",
+  const alone = told
+    .filter(({ inDigest }) => !inDigest)
+    .map(({ notificationId, userId }) => ({ id: notificationId, topic: topics.user(userId) }));
+  const digests = await rewriteDigests(
+    deps,
+    told.filter(({ inDigest }) => inDigest),
   );
+  const targets = [...alone, ...digests];
+  if (targets.length > 0) await deps.eventlog.redact(targets, "what it quotes was erased");
 }
 
 /** Takes back what was not told yet. Locks everybody who is told something by this transaction, too: all at once, in order. */
@@ -97,12 +103,15 @@ async function takeBack(
 
 async function tell(
   tx: Tx,
-  { eventlog, clock, people, metrics }: FollowDeps,
+  { eventlog, clock, people, metrics, log }: FollowDeps,
   requests: readonly NotifyRequest[],
 ): Promise<void> {
   if (requests.length === 0) return;
   const { answers, entries } = await saveNotifyIn(tx, { clock, people }, requests, true);
-  const told = await rememberOrigins(tx, requests, answers);
+  const { told, refused } = await rememberOrigins(tx, requests, answers);
   if (entries.length > 0) await eventlog.appendIn(tx, entries);
-  tx.afterCommit(() => metrics.messages.inc({ module: "notifications" }, told));
+  tx.afterCommit(() => {
+    metrics.messages.inc({ module: "notifications" }, told);
+    if (Object.keys(refused).length > 0) log.debug({ refused }, "people are not told of what happened");
+  });
 }

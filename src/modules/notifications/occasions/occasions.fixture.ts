@@ -2,17 +2,19 @@ import type { NotificationCreatedData } from "../../../../protocol/notifications
 import type { Message } from "../../../../protocol/chat.ts";
 import { uuidv7 } from "../../../../protocol/ids.ts";
 import { topics } from "../../../../protocol/topics.ts";
-import { manualClock } from "../../../../test/harness.ts";
+import { manualClock, testLog } from "../../../../test/harness.ts";
 import type { UserActor } from "../../../access/actor.ts";
 import type { Consumer } from "../../../eventlog/consumer.ts";
 import { type Entry, type EventLog, parseData, redactedData } from "../../../eventlog/eventlog.ts";
 import type { Db, Tx } from "../../../lib/db.ts";
+import type { Logger } from "../../../lib/logger.ts";
 import { type Chat, openChat } from "../../chat/chat.fixture.ts";
 import { createRoom } from "../../chat/create-room.ts";
 import { deleteMessage } from "../../chat/delete-message.ts";
 import { editMessage } from "../../chat/edit-message.ts";
 import { followOccasions } from "./follow.ts";
 import { followRedactions } from "../follow-redactions.ts";
+import { notingLocks } from "../notifications.fixture.ts";
 import type { OccasionRow } from "./occasions.ts";
 import { People } from "../people.ts";
 import { createPostgresStore } from "../postgres-store.ts";
@@ -40,7 +42,13 @@ export type OccasionStage = Omit<Chat, "say" | "clock"> & {
 };
 
 export async function openOccasions(
-  options: { readonly redact?: EventLog["redact"]; readonly rows?: readonly OccasionRow[] } = {},
+  options: {
+    readonly redact?: EventLog["redact"];
+    readonly rows?: readonly OccasionRow[];
+    /** Whose rows are locked by what is handed over, in order. */
+    readonly locks?: string[];
+    readonly log?: Logger;
+  } = {},
 ): Promise<OccasionStage> {
   const clock = manualClock();
   const chat = await openChat({ clock });
@@ -50,7 +58,11 @@ export async function openOccasions(
     redact: (targets, reason) => options.redact?.(targets, reason) ?? eventlog.redact(targets, reason),
     appendIn: (tx, entries) => eventlog.appendIn(tx, entries),
   };
-  const follow = handled(db, followOccasions({ ...chat, eventlog: followed, people }, options.rows));
+  const follow = handled(
+    db,
+    followOccasions({ ...chat, log: options.log ?? chat.log, eventlog: followed, people }, options.rows),
+    options.locks,
+  );
   const followErased = handled(db, followRedactions({ eventlog, clock, people }));
   const seen = new Set<string>();
   const take: OccasionStage["take"] = async () => {
@@ -67,7 +79,7 @@ export async function openOccasions(
   return {
     ...chat,
     clock,
-    store: createPostgresStore({ db, eventlog, clock }, people),
+    store: createPostgresStore({ db, eventlog, clock, log: testLog }, people),
     ...actionsIn(chat),
     take,
     follow,
@@ -101,13 +113,13 @@ function actionsIn(chat: Chat): Pick<OccasionStage, "room" | "say" | "edit" | "r
 }
 
 /** Hands entries over as the runtime does, which keeps tombstones to itself. */
-function handled(db: Db, consumer: Consumer): OccasionStage["follow"] {
+function handled(db: Db, consumer: Consumer, locks: string[] = []): OccasionStage["follow"] {
   const { signal } = new AbortController();
   return async (entries, also) => {
     const wanted = entries.filter(({ type, data }) => consumer.types.includes(type) && data !== redactedData);
     if (wanted.length === 0) return;
     await db.transaction(async (tx) => {
-      await consumer.handle(wanted, tx, signal);
+      await consumer.handle(wanted, notingLocks(tx, locks), signal);
       await also?.(tx);
     });
   };

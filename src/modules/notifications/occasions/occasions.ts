@@ -10,6 +10,8 @@ export type Occasion = {
   readonly category: string;
   /** Who is told: ids, or what may be usernames, of which the first that is somebody's counts. */
   readonly to: readonly (number | readonly string[])[];
+  /** How many of these are told, the first ones that are somebody and may know of it. */
+  readonly peopleMax: number;
   /** Whose members alone are told; null where whoever is named may know. */
   readonly roomId: number | null;
   /** Whose doing it is: they are not told. */

@@ -3,13 +3,14 @@ import { AppError } from "../../../lib/errors.ts";
 import { type NotifyAnswer, type NotifyRequest, notificationIdOf } from "../decide-notify.ts";
 import { savePeople } from "../people.ts";
 import type { PersonState } from "../person-state.ts";
+import { lineMark } from "./digest-lines.ts";
 
 /** Names what a person was told of in a set. */
 export function originKey(origin: string, userId: number): string {
   return `${origin} ${userId}`;
 }
 
-/** Who was told of these, or would have been had they wished to, by `originKey`. */
+/** Who was told of these, or would have been had they wished to or had there been room, by `originKey`. */
 export async function findTold(db: Queryable, origins: readonly string[]): Promise<ReadonlySet<string>> {
   const { rows } = await db.query<{ origin: string; user_id: number }>(
     "select origin, user_id from notification_origin where origin = any($1::uuid[])",
@@ -18,32 +19,50 @@ export async function findTold(db: Queryable, origins: readonly string[]): Promi
   return new Set(rows.map(({ origin, user_id: userId }) => originKey(origin, userId)));
 }
 
-/** Remembers who was told of what, and under which id; resolves with how many are told, now or later. */
+/** How many are told, now or later, and how many are not by code: of `muted` ones they wish so, all others are lost to them. */
+export type Remembered = { readonly told: number; readonly refused: Readonly<Record<string, number>> };
+
+/**
+ * Remembers who was told of what, and under which id. Also who was not: nobody is told again because a message changes, and
+ * of what found no room nothing comes later.
+ */
 export async function rememberOrigins(
   tx: Tx,
   requests: readonly NotifyRequest[],
   answers: readonly (NotifyAnswer | AppError)[],
-): Promise<number> {
-  const rows = requests.flatMap(({ id: origin, targets }, i) => {
+): Promise<Remembered> {
+  const rows = requests.flatMap((request, i) => {
     const answer = answers[i];
     // They have no key under which they could be refused.
     if (answer === undefined || answer instanceof AppError) throw new Error("an occasion was not answered");
-    return targets.map(({ id: userId }, place) => {
+    return request.targets.map(({ id: userId }, place) => {
       const result = answer.results[place];
       const told = result !== undefined && "notification_id" in result ? result.notification_id : null;
-      return { origin, userId, told };
+      const refused = result !== undefined && "error" in result ? result.error.code : undefined;
+      const inDigest = told !== null && told !== notificationIdOf(request, userId);
+      return {
+        origin: request.id,
+        userId,
+        told,
+        refused,
+        line: inDigest ? lineMark(request.message) : null,
+      };
     });
   });
   await tx.query(
-    `insert into notification_origin (origin, user_id, notification_id)
-     select * from unnest($1::uuid[], $2::bigint[], $3::uuid[]) on conflict do nothing`,
+    `insert into notification_origin (origin, user_id, notification_id, line)
+     select origin, user_id, notification_id, decode(line, 'hex')
+       from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[]) k(origin, user_id, notification_id, line)
+         on conflict do nothing`,
     [
       arrayLiteral(rows.map(({ origin }) => origin)),
       arrayLiteral(rows.map(({ userId }) => userId)),
       arrayLiteral(rows.map(({ told }) => told ?? "null")),
+      rows.map(({ line }) => line),
     ],
   );
-  return rows.filter(({ told }) => told !== null).length;
+  const refused = Object.fromEntries(countBy(rows.flatMap((row) => row.refused ?? [])));
+  return { told: rows.filter(({ told }) => told !== null).length, refused };
 }
 
 /** What a person was told of something, and where it is. */
@@ -54,6 +73,8 @@ export type Quote = {
   readonly notificationId: string;
   /** Under which it waits to be told; undefined once it was, or is not to be told any more. */
   readonly heldId: string | undefined;
+  /** Others are gathered with it under the same id. */
+  readonly inDigest: boolean;
 };
 
 /** What people were told of these, as far as anything was told or waits for that. */
@@ -77,6 +98,7 @@ export async function findQuotes(db: Queryable, origins: readonly string[]): Pro
       userId,
       notificationId,
       heldId: ownId !== undefined && waiting.has(ownId) ? ownId : undefined,
+      inDigest: ownId !== notificationId,
     };
   });
 }
@@ -114,6 +136,62 @@ export async function dropHeld(
     return before === undefined ? [] : [[userId, { ...before, held: before.held - count }] as const];
   });
   await savePeople(tx, new Map(after));
+}
+
+/** By `lineMark`, what was erased of a digest, and how often its other lines say what. */
+export type DigestLines = {
+  readonly userId: number;
+  readonly erased: ReadonlySet<string>;
+  readonly staying: ReadonlyMap<string, number>;
+};
+
+/** Where these quotations are at this moment, by the digest's id. */
+export async function findLines(db: Queryable, quotes: readonly Quote[]): Promise<Map<string, DigestLines>> {
+  const origins = arrayLiteral(quotes.map(({ origin }) => origin));
+  type Line = { readonly id: string; readonly user_id: number; readonly line: string };
+  const { rows: erased } = await db.query<Line>(
+    `select notification_id as id, o.user_id, encode(line, 'hex') as line
+       from unnest($1::uuid[], $2::bigint[]) k(origin, user_id)
+       join notification_origin o on o.origin = k.origin and o.user_id = k.user_id
+      where o.line is not null`,
+    [origins, arrayLiteral(quotes.map(({ userId }) => userId))],
+  );
+  const ids = [...new Set(erased.map(({ id }) => id))];
+  const { rows: others } = await db.query<Pick<Line, "id" | "line"> & { readonly count: number }>(
+    `select notification_id as id, encode(line, 'hex') as line, count(*)::int as count from notification_origin
+      where notification_id = any($1::uuid[]) and line is not null and origin <> all($2::uuid[])
+      group by notification_id, line`,
+    [arrayLiteral(ids), origins],
+  );
+  const staying = Map.groupBy(others, ({ id }) => id);
+  return new Map(
+    [...Map.groupBy(erased, ({ id }) => id)].map(([id, lines]) => [
+      id,
+      {
+        userId: lines[0]?.user_id ?? 0,
+        erased: new Set(lines.map(({ line }) => line)),
+        staying: new Map((staying.get(id) ?? []).map(({ line, count }) => [line, count])),
+      },
+    ]),
+  );
+}
+
+/** What other digests say now; what is erased stays where it was shown. */
+export async function moveOrigins(
+  tx: Tx,
+  moved: readonly { readonly from: string; readonly to: string }[],
+  erased: readonly Quote[],
+): Promise<void> {
+  await tx.query(
+    `update notification_origin o set notification_id = k.fresh from unnest($1::uuid[], $2::uuid[]) k(old, fresh)
+      where o.notification_id = any($1::uuid[]) and o.notification_id = k.old and o.line is not null
+        and o.origin <> all($3::uuid[])`,
+    [
+      arrayLiteral(moved.map(({ from }) => from)),
+      arrayLiteral(moved.map(({ to }) => to)),
+      arrayLiteral(erased.map(({ origin }) => origin)),
+    ],
+  );
 }
 
 /** Nothing quotes these any more. */

@@ -9,6 +9,7 @@ const occasion: Caused = {
   origin: "origin-1",
   category: "mention",
   to: [],
+  peopleMax: 2,
   roomId: 7,
   by: 1,
   message: "ann: hello",
@@ -59,6 +60,16 @@ test("of one origin a person is told once, by what comes first, and of another o
     ["origin-2", "reply", [2]],
   ]);
   assert.deepEqual(decided(both, [originKey("origin-1", 2)]), [["origin-2", "reply", [2]]]);
+});
+
+test("so many people of one occasion are told and no more, and nobody counts who is not", () => {
+  const nobodies = Array.from({ length: 50 }, (_, n) => [`nobody-${n}`]);
+  const many = { to: [...nobodies, ["ann"], ["bob"], 2, ["eve", "eve."]] };
+  assert.deepEqual(decided([{ ...many, peopleMax: 2 }]), [["origin-1", "mention", [2, 3]]]);
+  assert.deepEqual(decided([{ ...many, peopleMax: 1 }]), [["origin-1", "mention", [2]]]);
+  const told = [originKey("origin-1", 2)];
+  assert.deepEqual(decided([{ ...many, peopleMax: 1 }], told), [], "it is they again");
+  assert.deepEqual(decided([{ ...many, peopleMax: 2 }], told), [["origin-1", "mention", [3]]]);
 });
 
 test("it ends after a week, unless the options say otherwise of its source", () => {

@@ -45,19 +45,24 @@ export function decideOccasions(
   const taken = new Set(told);
   return occasions.flatMap((occasion): NotifyRequest[] => {
     const { origin, by, message, source, category, link, createdAt, actor } = occasion;
+    const meant = new Set<number>();
     const targets: { id: number }[] = [];
     for (const names of occasion.to) {
       const id = [names]
         .flat()
         .map((who) => readers.get(wantedKey({ who, roomId: occasion.roomId })))
         .find((found) => found !== undefined);
-      if (id === undefined || id === by || taken.has(originKey(origin, id))) continue;
+      if (id === undefined || id === by) continue;
+      // Whoever was told already counts, so that an edit tells nobody who would not have been told at first.
+      if (meant.add(id).size > occasion.peopleMax) break;
+      if (taken.has(originKey(origin, id))) continue;
       taken.add(originKey(origin, id));
       targets.push({ id });
     }
     if (targets.length === 0) return [];
     const ttlS = bySource.get(source) ?? limits.occasionTtlDefaultS;
-    const said = { message, source, category, critical: false, link, createdAt, ttlS, actor };
+    const waitingMax = limits.occasionsWaiting;
+    const said = { message, source, category, critical: false, link, createdAt, ttlS, actor, waitingMax };
     return [{ id: origin, targets, ...said, idempotency: undefined }];
   });
 }

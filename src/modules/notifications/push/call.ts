@@ -4,10 +4,14 @@ import type { LookupFunction } from "node:net";
 
 /** How long a call of a push service may take until it answers, milliseconds. */
 export const callMaxMs = 10_000;
-/** What is read of an answer, so that its connection can be used again, bytes. Beyond it the connection is closed. */
-const answerBytesMax = 16_384;
+/** How long what it says beyond its status is waited for, so that its connection can be used again, milliseconds. */
+export const restMaxMs = 1_000;
+/** What is read of that for the same purpose, bytes. Beyond it the connection is closed. */
+export const answerBytesMax = 16_384;
 /** Connections to one push service that are kept between two calls. */
-const idleMax = 16;
+export const idleMax = 16;
+/** Interim answers (1xx) that are let pass before the answer. */
+export const interimMax = 8;
 
 export type PushCall = {
   readonly endpoint: string;
@@ -31,35 +35,66 @@ export function createPushCaller(options: {
   const kept = { keepAlive: true, maxFreeSockets: idleMax } as const;
   const agents = { "http:": new http.Agent(kept), "https:": new https.Agent(kept) };
   return {
-    call: ({ endpoint, headers, body }, stop) =>
-      new Promise((resolve, reject) => {
-        const url = new URL(endpoint);
-        const secure = url.protocol === "https:";
-        const signal = AbortSignal.any([stop, AbortSignal.timeout(timeoutMs)]);
-        const agent = agents[secure ? "https:" : "http:"];
-        const request = (secure ? https : http).request(url, {
-          method: "POST",
-          headers,
-          agent,
-          lookup,
-          signal,
-        });
-        request.on("error", reject);
-        request.on("response", (response) => {
-          let bytes = 0;
-          response.on("data", (chunk: Buffer) => {
-            bytes += chunk.length;
-            if (bytes > answerBytesMax) response.destroy();
-          });
-          // The head says everything: what becomes of the rest is of no interest.
-          response.on("error", () => undefined);
-          resolve({ status: response.statusCode ?? 0, retryAfter: response.headers["retry-after"] });
-        });
-        request.end(body);
-      }),
+    call: ({ endpoint, headers, body }, stop) => {
+      const url = new URL(endpoint);
+      const secure = url.protocol === "https:";
+      const request = (secure ? https : http).request(url, {
+        method: "POST",
+        headers,
+        agent: agents[secure ? "https:" : "http:"],
+        lookup,
+        signal: AbortSignal.any([stop, AbortSignal.timeout(timeoutMs)]),
+      });
+      const answer = answerTo(request);
+      request.end(body);
+      return answer;
+    },
     [Symbol.dispose]: () => {
       agents["http:"].destroy();
       agents["https:"].destroy();
     },
   };
+}
+
+/**
+ * Settles once the call has given back its connection or closed it, so that there are never more connections than calls,
+ * and those that are kept. However a call ends, "close" comes last; some ends have nothing else.
+ */
+function answerTo(request: http.ClientRequest): Promise<PushAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<PushAnswer>();
+  let answer: PushAnswer | undefined;
+  let fault: Error | undefined;
+  let interim = 0;
+  request.on("error", (error) => {
+    fault ??= error;
+  });
+  request.on("information", () => {
+    if (++interim > interimMax) request.destroy(new Error("it answers, and does not come to an end"));
+  });
+  request.on("upgrade", ({ statusCode: status = 0 }, socket) => {
+    answer = { status, retryAfter: undefined };
+    socket.destroy();
+  });
+  request.on("response", (response) => {
+    if (interim > interimMax) return;
+    // The head says everything: what becomes of the rest is of no interest.
+    answer = { status: response.statusCode ?? 0, retryAfter: response.headers["retry-after"] };
+    readRest(response);
+  });
+  request.on("close", () => {
+    if (answer === undefined) reject(fault ?? new Error("it closed the connection without an answer"));
+    else resolve(answer);
+  });
+  return promise;
+}
+
+function readRest(response: http.IncomingMessage): void {
+  let bytes = 0;
+  const timer = setTimeout(() => response.destroy(), restMaxMs);
+  response.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > answerBytesMax) response.destroy();
+  });
+  response.on("error", () => undefined);
+  response.on("close", () => clearTimeout(timer));
 }

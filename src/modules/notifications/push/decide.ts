@@ -4,10 +4,11 @@ import type { DuePush } from "./due.ts";
 import { whenDue, wishOf } from "../wishes/when-to-tell.ts";
 
 /**
- * How long a connection may be dead before the gateway finds out, milliseconds: for so long after a notification was told
- * somebody who seems to be connected may not have heard it.
+ * How long after a notification was told somebody who seems to be connected may not have heard it, milliseconds: until a
+ * gateway finds out that a connection is dead, and, should the gateway be killed itself, until nobody believes any more
+ * what it has said of its people.
  */
-export const deadAfterMs = 60_000;
+export const deadAfterMs = 150_000;
 
 /** What is to be done about a push that is due. */
 export type PushDecision =

@@ -77,7 +77,8 @@ export async function takeDue(
        left join notification_person p on p.user_id = t.user_id
        left join notification n
          on n.id = t.notification_id and n.user_id = t.user_id and n.user_id = s.user_id
-        and n.state = 'unread' and n.expires_at > $1`,
+        and n.state = 'unread' and n.expires_at > $1
+      order by t.told_at, t.notification_id, t.subscription_id`,
     [new Date(nowMs), rowsMax, new Date(nowMs + leaseMs)],
     { name: "notification_push_take" },
   );
@@ -108,11 +109,21 @@ export async function settlePushes(
   nowMs: number,
 ): Promise<void> {
   await db.transaction(async (tx) => {
+    await lockSubscriptions(tx, [...settled.gone, ...settled.sent]);
     await removeSubscriptions(tx, settled.gone);
     await removeDue(tx, settled.done);
     await noteSent(tx, settled.sent, nowMs);
     await postpone(tx, settled.again);
   });
+}
+
+/** In the order in which the consumer does that inserts what is due: who waits for each other would wait for ever. */
+async function lockSubscriptions(tx: Tx, pushes: readonly DuePush[]): Promise<void> {
+  if (pushes.length === 0) return;
+  await tx.query(
+    "select from notification_push_subscription where id = any($1::bigint[]) order by id for update",
+    [arrayLiteral(pushes.map(({ subscriptionId }) => subscriptionId))],
+  );
 }
 
 /** Not if the browser has said meanwhile that it is there, perhaps for somebody else. */

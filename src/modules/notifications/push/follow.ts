@@ -26,11 +26,15 @@ export function followForPush(): Consumer {
 async function insertDue(entries: readonly Entry[], tx: Tx): Promise<void> {
   const own = entries.filter(({ topic }) => topic.startsWith("user/"));
   if (own.length === 0) return;
+  // Locked first, in the order of their ids: one that goes meanwhile is not there, and nobody waits in a circle.
   await tx.query(
-    `insert into notification_push_due (subscription_id, notification_id, user_id, told_at, due_at)
+    `with s as materialized (
+       select id, user_id from notification_push_subscription where user_id = any($2::bigint[])
+        order by id for key share)
+     insert into notification_push_due (subscription_id, notification_id, user_id, told_at, due_at)
      select s.id, k.notification_id, k.user_id, k.told_at, k.told_at + $4 * interval '1 millisecond'
        from unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) k(notification_id, user_id, told_at)
-       join notification_push_subscription s on s.user_id = k.user_id
+       join s on s.user_id = k.user_id
      on conflict do nothing`,
     [
       arrayLiteral(own.map(({ id }) => id)),

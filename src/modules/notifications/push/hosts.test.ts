@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { type LookupAddress, type LookupOptions } from "node:dns";
 import { test } from "node:test";
-import { createPushHosts, isPublicAddress } from "./hosts.ts";
+import { isPublicAddress } from "./addresses.ts";
+import { createPushHosts } from "./hosts.ts";
+import { openNameServer } from "./names.fixture.ts";
 
 test("addresses of private, local and special networks are none of the internet, however they are written", () => {
   const special = [
@@ -90,20 +92,43 @@ test("with a list its hosts may be called, wherever they are, and without TLS on
   );
 });
 
-/** What a call would be told, in both forms in which it asks. */
-function lookUp(listed: readonly string[], options: LookupOptions): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>();
-  createPushHosts(listed).lookup("localhost", options, (error, address: string | LookupAddress[]) => {
+test("what is named in full may be in a private network, and what only ends as an item does may not", () => {
+  const hosts = createPushHosts(["*.corp.internal", "push.corp.internal", "*.0.0.1", "*.localhost"]);
+  assert.equal(hosts.fault("https://push.corp.internal/x"), undefined);
+  for (const endpoint of ["https://a.corp.internal/x", "https://127.0.0.1/x", "http://a.localhost/x"])
+    assert.notEqual(hosts.fault(endpoint), undefined, endpoint);
+});
+
+type Told = { readonly listed?: readonly string[]; readonly servers: readonly string[] };
+
+/** What a call would be told. */
+function lookUp(
+  hostname: string,
+  options: LookupOptions,
+  { listed = [], servers }: Told,
+): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  createPushHosts(listed, servers).lookup(hostname, options, (error, address: string | LookupAddress[]) => {
     const found = typeof address === "string" ? address : address.map((one) => one.address).join();
-    resolve(error === null ? found : (error.code ?? "error"));
+    resolve(error === null ? found : error.code);
   });
   return promise;
 }
 
-test("a name that leads into a private network has no address for calls, unless it is on the list", async () => {
-  assert.deepEqual(
-    [await lookUp([], { all: true }), await lookUp([], { family: 4 })],
-    ["EPRIVATE", "EPRIVATE"],
-  );
-  assert.equal(await lookUp(["localhost"], { family: 4 }), "127.0.0.1");
+test("a name that leads into a private network has no address for calls, unless it is named in full", async (t) => {
+  const names = {
+    "push.example.org": ["10.0.0.1", "1.1.1.1", "2606:4700::1111", "fd00::1"],
+    "inside.example.org": ["127.0.0.1", "fd00::1"],
+  };
+  const servers = [await openNameServer(t, names)];
+  const all = { all: true } as const;
+  assert.equal(await lookUp("push.example.org", all, { servers }), "1.1.1.1,2606:4700::1111");
+  assert.equal(await lookUp("push.example.org", { family: 6 }, { servers }), "2606:4700::1111");
+  assert.equal(await lookUp("push.example.org", { family: 4 }, { servers }), "1.1.1.1");
+  for (const listed of [[], ["*.example.org"], ["localhost"]])
+    for (const options of [all, { family: 4 }])
+      assert.equal(await lookUp("inside.example.org", options, { servers, listed }), "EPRIVATE");
+  assert.equal(await lookUp("nowhere.example.org", all, { servers }), "ENOTFOUND");
+  const own = { servers, listed: ["localhost"] };
+  assert.equal(await lookUp("localhost", { family: 4 }, own), "127.0.0.1", "as the machine knows it");
 });

@@ -28,6 +28,7 @@ const notification = {
   link: null,
   created_at: "2024-01-01T12:00:00.000Z",
 };
+const docsUrl = new URL("../../../../docs/protocol.md", import.meta.url);
 const overheadBytes = Buffer.byteLength(pushPayload(notification, 1));
 
 test("what is read in a browser is the example of RFC 8291, so that the tests' own reading is right", () => {
@@ -76,7 +77,7 @@ test("whatever is in it, it fits, is cut between two characters and is as a page
 });
 
 test("the service worker of docs/protocol.md shows what is pushed, once, and opens its link", async () => {
-  const text = await readFile(new URL("../../../../docs/protocol.md", import.meta.url), "utf8");
+  const text = await readFile(docsUrl, "utf8");
   const [, code = ""] = /```js\n(self\.addEventListener\("push"[^]*?)```/.exec(text) ?? [];
   const handlers = new Map<string, (event: unknown) => void>();
   const [shown, opened]: [unknown[], unknown[]] = [[], []];
@@ -96,6 +97,64 @@ test("the service worker of docs/protocol.md shows what is pushed, once, and ope
   for (const link of ["/orders/7", null])
     handlers.get("notificationclick")?.({ ...event, notification: { close, data: { link } } });
   assert.deepEqual(opened, ["/orders/7", "/"]);
+});
+
+/** The page of docs/protocol.md with a browser around it, and a server that answers so. */
+async function openPage(status: number, faults: readonly string[] = []) {
+  const [, code = ""] =
+    /```js\n(async function call\(token[^]*?)```/.exec(await readFile(docsUrl, "utf8")) ?? [];
+  const done: string[] = [];
+  let isSubscribed = true;
+  const left = [...faults];
+  const pushManager = {
+    getSubscription: async () => (isSubscribed ? { unsubscribe } : null),
+    subscribe: async ({ applicationServerKey }: { applicationServerKey: unknown }) => {
+      const name = applicationServerKey === "KEY" ? left.shift() : "TypeError";
+      if (name !== undefined) throw Object.assign(new Error(name), { name });
+      isSubscribed = true;
+      return { endpoint: "https://push.example.org/x" };
+    },
+  };
+  const unsubscribe = async (): Promise<void> => {
+    isSubscribed = false;
+    done.push("unsubscribe");
+  };
+  const registration = { pushManager };
+  const fetch = async (path: string, { method }: { method: string }) => {
+    done.push(`${method} ${path}`);
+    return { ok: status < 300, status, json: async () => (status < 300 ? { public_key: "KEY", id: 7 } : {}) };
+  };
+  const serviceWorker = {
+    register: async () => undefined,
+    ready: Promise.resolve(registration),
+    getRegistration: async () => registration,
+  };
+  const page = runInNewContext(`${code}; ({ enablePush, disablePush })`, {
+    fetch,
+    navigator: { serviceWorker },
+  });
+  return { done, page: page as Record<"enablePush" | "disablePush", (token?: string) => Promise<unknown>> };
+}
+
+test("the page of docs/protocol.md subscribes its browser, anew if the key is another one, and unsubscribes it", async () => {
+  const calls = ["GET /api/v1/push/key", "POST /api/v1/push/subscriptions"] as const;
+  const known = await openPage(200);
+  assert.deepEqual(await known.page.enablePush("TOKEN"), { public_key: "KEY", id: 7 });
+  assert.deepEqual(known.done, calls);
+  const other = await openPage(201, ["InvalidStateError"]);
+  await other.page.enablePush("TOKEN");
+  assert.deepEqual(other.done, [calls[0], "unsubscribe", calls[1]]);
+  await other.page.disablePush();
+  assert.deepEqual(other.done.slice(3), ["unsubscribe"]);
+});
+
+test("the page of docs/protocol.md keeps a subscription that is good, though the token has ended or they say no", async () => {
+  const expired = await openPage(401);
+  await assert.rejects(expired.page.enablePush("OLD"), /401/);
+  assert.deepEqual(expired.done, ["GET /api/v1/push/key"]);
+  const denied = await openPage(200, ["NotAllowedError"]);
+  await assert.rejects(denied.page.enablePush("TOKEN"), { name: "NotAllowedError" });
+  assert.deepEqual(denied.done, ["GET /api/v1/push/key"]);
 });
 
 test("a push service is told how long to keep it: a second at least, and no longer than any of them does", () => {

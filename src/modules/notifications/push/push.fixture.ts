@@ -33,7 +33,7 @@ export async function openPushStage(t: TestContext) {
   const eventlog = await openLog(db, { clock });
   const service = await openPushService(t);
   const config = readConfig({});
-  const store = createPostgresStore({ db, eventlog, clock });
+  const store = createPostgresStore({ db, eventlog, clock, log: testLog });
   const metrics = createMetrics({ process: false });
   const online = new Set<number>();
   let uptimeMs = 0;
@@ -45,7 +45,7 @@ export async function openPushStage(t: TestContext) {
   /** A process: it remembers nothing of the one before. */
   const start = (parts: Partial<SendDeps> = {}): PushSender => {
     const vapid = createVapid({ db, config });
-    return new PushSender({ ...deps, vapid, unread: (userId) => store.unread(userId), ...parts });
+    return new PushSender({ ...deps, vapid, ...parts });
   };
   let sender = start();
 

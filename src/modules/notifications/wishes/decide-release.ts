@@ -29,13 +29,13 @@ export type Released = {
 };
 
 /**
- * Decides about each that is due, in order. What people wish at this moment counts, not what they wished when it was
- * accepted: who has turned off a category meanwhile is not told, who has quiet hours again is told later.
+ * Decides about each that was due at a moment, in order; it is told now. What people wish by then counts, not what they
+ * wished when it was accepted: who has turned off a category meanwhile is not told, who has quiet hours again is told later.
  */
 export function decideRelease(
   waiting: readonly Waiting[],
   people: ReadonlyMap<number, PersonState>,
-  nowMs: number,
+  { dueMs, nowMs }: { readonly dueMs: number; readonly nowMs: number },
 ): Released {
   const after = new Map<number, PersonState>();
   const fresh: FreshNotification[] = [];
@@ -43,7 +43,7 @@ export function decideRelease(
   const later: Later[] = [];
   for (const { id, userId, category, held, told } of waiting) {
     const before = after.get(userId) ?? people.get(userId) ?? nobodyYet;
-    const due = whenDue(before.preferences, category, nowMs);
+    const due = whenDue(before.preferences, category, dueMs);
     if (due.kind === "held") {
       later.push({ id, atMs: due.untilMs });
       continue;

@@ -40,7 +40,8 @@ export function digestText({ id, category, gathered, last }: ClosedDigest): Told
   };
 }
 
-function lineOf(message: string): string {
+/** A notification as a digest shows it. Of a line it is that line. */
+export function lineOf(message: string): string {
   const points = Array.from(message.replaceAll(/\s+/g, " "));
   if (points.length <= digestLineLength) return points.join("");
   return `${points.slice(0, digestLineLength - 1).join("")}…`;

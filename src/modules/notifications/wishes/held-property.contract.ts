@@ -4,33 +4,35 @@ import fc from "fast-check";
 import type { NotificationCreatedData } from "../../../../protocol/notifications.ts";
 import { type NewPreferences, type Preferences, inboxWishes } from "../../../../protocol/preferences.ts";
 import { parseData } from "../../../eventlog/eventlog.ts";
+import type { NotifyAnswer } from "../decide-notify.ts";
 import type { Stage } from "../notifications.fixture.ts";
 import { idsOf, requestTo } from "../requests.fixture.ts";
+import { isQuiet, wallOf } from "./quiet-hours.fixture.ts";
 import { whenDue, whenToTell } from "./when-to-tell.ts";
 
 const never = new AbortController().signal;
 const categories = ["general", "news"] as const;
 const minuteMs = 60_000;
 
-/** Zones that change their clocks within hours of the moments below, and one that never does. */
-const zones = [
-  "Europe/Berlin",
-  "America/New_York",
-  "Australia/Lord_Howe",
-  "Antarctica/Troll",
-  "Asia/Kolkata",
-];
-const starts = [
-  "2026-03-28T12:00:00Z",
-  "2026-10-24T12:00:00Z",
-  "2026-03-07T18:00:00Z",
-  "2026-04-04T06:00:00Z",
-];
+/** Evenings, in zones of which each changes its clock in the night that follows. */
+const nights = [
+  ["2026-03-28T20:00:00Z", "Europe/Berlin"],
+  ["2026-10-24T20:00:00Z", "Europe/Berlin"],
+  ["2026-03-08T03:00:00Z", "America/New_York"],
+  ["2026-11-01T02:00:00Z", "America/New_York"],
+  ["2026-04-04T11:00:00Z", "Australia/Lord_Howe"],
+  ["2026-10-03T11:30:00Z", "Australia/Lord_Howe"],
+  ["2026-03-28T20:00:00Z", "Antarctica/Troll"],
+] as const;
+const zones = [...new Set(nights.map(([, zone]) => zone)), "Asia/Kolkata"];
+/** When the hours of that night end that somebody wishes in the beginning. */
+const mornings = ["01:30", "02:00", "02:15", "03:00", "07:00"] as const;
 
 const dayTime = fc
   .tuple(fc.nat(23), fc.constantFrom(0, 1, 30, 59))
   .map(([hour, minute]) => `${String(hour).padStart(2, "0")}:${String(minute).padStart(2, "0")}`);
 const quietHours = fc.record({ from: dayTime, to: dayTime }).filter(({ from, to }) => from !== to);
+const each = { inbox: "each", push: true } as const;
 const wish = fc.record({
   inbox: fc.constantFrom(...inboxWishes, "each" as const, "digest" as const),
   push: fc.constant(true),
@@ -59,10 +61,13 @@ const step = fc.oneof(
         { minLength: 1, maxLength: 4 },
       ),
       together: fc.boolean(),
+      again: fc.constantFrom(false, false, true),
     }),
   },
   { weight: 2, arbitrary: fc.record({ wish: fc.nat(1), wishes, muteMinutes: fc.constantFrom(0, 0, 0, 30) }) },
-  { weight: 4, arbitrary: fc.record({ passMinutes: fc.constantFrom(1, 5, 31, 60, 400, 1_441) }) },
+  // Something else is wished as well, and the rest as before.
+  { weight: 2, arbitrary: fc.record({ wishMore: fc.nat(1) }) },
+  { weight: 4, arbitrary: fc.record({ passMinutes: fc.constantFrom(1, 5, 31, 31, 60, 60, 400, 1_441) }) },
   { weight: 4, arbitrary: fc.constant({ release: true } as const) },
   { weight: 1, arbitrary: fc.record({ read: fc.nat(1) }) },
   { weight: 1, arbitrary: fc.constant({ expire: true } as const) },
@@ -73,6 +78,7 @@ type Accepted = {
   readonly message: string;
   readonly category: string;
   readonly isGathered: boolean;
+  readonly atMs: number;
   /** What is accepted at the same time by several requests has no order. */
   readonly turn: number;
   isTold: boolean;
@@ -91,6 +97,12 @@ class Person {
   }
 }
 
+function heldUntil(answer: NotifyAnswer | Error | undefined): string | undefined {
+  if (answer === undefined || answer instanceof Error) return undefined;
+  const [result] = answer.results;
+  return result !== undefined && "held_until" in result ? result.held_until : undefined;
+}
+
 /**
  * Whatever people wish, and whenever: what they are told comes when they wish it, once, in order, and every count is
  * right. Of digests: the sum of what they gather is what was accepted.
@@ -103,14 +115,19 @@ export function testHeldProperty(name: string, open: () => Promise<Stage>): void
     let turns = 0;
     await fc.assert(
       fc.asyncProperty(
-        fc.constantFrom(...starts),
+        fc.tuple(fc.constantFrom(...nights), fc.constantFrom(...mornings)),
         fc.array(step, { maxLength: 30, size: "max" }),
-        async (start, steps) => {
-          // The clock only goes forward: so many years later.
-          const toStart = Date.parse(start) - (clock.now() % (400 * 365.25 * 86_400_000));
-          if (toStart > 0) clock.advance(toStart);
+        async ([[start, zone], to], steps) => {
+          // New people: what others were told at other times is nothing to them.
+          clock.advance(Date.parse(start) - clock.now());
           const people = [new Person(await stage.person()), new Person(await stage.person())];
           const at = (n: number): Person => people[n] ?? assert.fail();
+          const wish = async (person: Person, wished: NewPreferences): Promise<void> => {
+            person.preferences = await store.setPreferences({ userId: person.id, actor: "user:1" }, wished);
+          };
+          const quiet_hours = { from: "22:00", to };
+          const categories = { news: { inbox: "digest", push: true } } as const;
+          for (const person of people) await wish(person, { time_zone: zone, quiet_hours, categories });
           for (const one of steps) {
             if ("passMinutes" in one) clock.advance(one.passMinutes * minuteMs);
             else if ("release" in one) await release(people);
@@ -121,7 +138,14 @@ export function testHeldProperty(name: string, open: () => Promise<Stage>): void
               const muted =
                 muteMinutes === 0 ? null : new Date(clock.now() + muteMinutes * minuteMs).toISOString();
               const wished = { ...one.wishes, muted_until: muted };
-              person.preferences = await store.setPreferences({ userId: person.id, actor: "user:1" }, wished);
+              await wish(person, wished);
+            } else if ("wishMore" in one) {
+              const person = at(one.wishMore);
+              const { categories: known = {}, ...same } = person.preferences ?? {};
+              await wish(person, {
+                ...same,
+                categories: { ...known, [`more${Object.keys(known).length}`]: each },
+              });
             } else if ("read" in one) {
               const { id } = at(one.read);
               const last = (await store.list(id, {})).notifications[0];
@@ -130,14 +154,12 @@ export function testHeldProperty(name: string, open: () => Promise<Stage>): void
             } else
               await tell(
                 one.tell.map(({ who, ...parts }) => ({ person: at(who), ...parts })),
-                one.together,
+                one,
               );
             for (const person of people) await compare(person);
           }
           // In the end nobody wishes anything, and whatever waits is told.
-          for (const person of people) {
-            person.preferences = await store.setPreferences({ userId: person.id, actor: "user:1" }, {});
-          }
+          for (const person of people) await wish(person, {});
           await release(people);
           for (const person of people) {
             await compare(person);
@@ -150,27 +172,36 @@ export function testHeldProperty(name: string, open: () => Promise<Stage>): void
 
     async function tell(
       wanted: readonly { person: Person; category: string; critical: boolean }[],
-      together: boolean,
+      { together, again }: { readonly together: boolean; readonly again: boolean },
     ): Promise<void> {
       const requests = wanted.map(({ person, category, critical }) => {
         const message = `m${made++}`;
         return { person, message, request: requestTo([person.id], { message, category, critical }) };
       });
-      const answers = together
-        ? await store.notify(requests.map(({ request }) => request))
-        : (await Promise.all(requests.map(({ request }) => store.notify([request])))).flat();
+      // Nobody knows what became of the first attempt: the second one has no effect of its own.
+      if (again) await store.notify(requests.map(({ request }) => request));
+      const answers = again
+        ? await store.notify(
+            requests.map(({ request }) => request),
+            { again: true },
+          )
+        : together
+          ? await store.notify(requests.map(({ request }) => request))
+          : (await Promise.all(requests.map(({ request }) => store.notify([request])))).flat();
       turns++;
       for (const [n, { person, message, request }] of requests.entries()) {
-        const turn = together ? ++turns : turns;
+        const turn = together || again ? ++turns : turns;
         const telling = whenToTell(person.preferences, request, clock.now());
         const [code] = idsOf(answers[n]);
         assert.equal(code === "muted", telling.kind === "muted");
         if (telling.kind === "muted") continue;
+        if (telling.kind === "held") assert.equal(heldUntil(answers[n]), peaceEndsAt(person));
         const { category } = request;
         person.waiting.push({
           message,
           category,
           isGathered: telling.kind === "gathered",
+          atMs: clock.now(),
           turn,
           isTold: false,
         });
@@ -185,12 +216,38 @@ export function testHeldProperty(name: string, open: () => Promise<Stage>): void
         const held = await heldOf(person.id);
         await hear(person);
         for (const one of before[n] ?? []) {
-          if (one.isTold || held.has(one.message)) continue;
+          if (one.isTold) continue;
+          if (held.has(one.message)) {
+            assert.ok(isPeaceful(person) || one.isGathered, `${one.message} is held longer than is wished`);
+            if (one.isGathered)
+              assert.ok(isGathering(person, one), `${one.message} is gathered for too long`);
+            continue;
+          }
           const due = whenDue(person.preferences, one.category, clock.now());
           assert.equal(due.kind, "muted", `${one.message} is neither told nor held`);
           person.waiting.splice(person.waiting.indexOf(one), 1);
         }
       }
+    }
+
+    /** By the person's own clock, read in another way than the code does. */
+    function isPeaceful({ preferences }: Person, ms = clock.now()): boolean {
+      if (preferences === null) return false;
+      const { quiet_hours: quiet, time_zone: zone, muted_until: until } = preferences;
+      if (until !== null && Date.parse(until) > ms) return true;
+      return quiet !== null && isQuiet(quiet, wallOf(zone)(ms));
+    }
+
+    /** Minute by minute, until it is time. */
+    function peaceEndsAt(person: Person): string {
+      for (let ms = Math.ceil(clock.now() / minuteMs) * minuteMs; ; ms += minuteMs)
+        if (!isPeaceful(person, ms)) return new Date(ms).toISOString();
+    }
+
+    /** It, or one before it in the same digest, has come so short a time ago, or it is no time to close one. */
+    function isGathering(person: Person, { atMs }: Accepted): boolean {
+      const minutes = person.preferences?.digest_minutes ?? 0;
+      return isPeaceful(person) || clock.now() < atMs + minutes * minuteMs;
     }
 
     async function heldOf(userId: number): Promise<ReadonlySet<string>> {

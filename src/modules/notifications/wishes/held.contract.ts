@@ -11,7 +11,7 @@ import { parseData } from "../../../eventlog/eventlog.ts";
 import type { AppError } from "../../../lib/errors.ts";
 import type { NotifyAnswer } from "../decide-notify.ts";
 import type { Stage } from "../notifications.fixture.ts";
-import { digestBatchMax, releaseBatchMax } from "./release.ts";
+import { digestBatchMax, releaseBatchMax, skippedMax } from "./release.ts";
 import { idsOf, requestTo } from "../requests.fixture.ts";
 
 const never = new AbortController().signal;
@@ -284,18 +284,127 @@ export function testHeldNotifications(name: string, open: () => Promise<Stage>):
     await ask(releaseBatchMax + 1, { ttlS: 86_400 });
     await ask(1_000, { category: "news" });
     await ask(max - 1 - (releaseBatchMax + 1) - 1_000, { critical: true, ttlS: 86_400 });
-    const [fits, full, digested, critical] = [
-      ...(await ask(2, {})),
-      ...(await ask(1, { category: "news" })),
-      ...(await ask(1, { critical: true })),
-    ];
+    const [fits, full, digested] = [...(await ask(2, {})), ...(await ask(1, { category: "news" }))];
     assert.equal(idsOf(fits)[0]?.length, 36);
-    assert.deepEqual([full, digested, critical].flatMap(idsOf), ["inbox_full", "inbox_full", "inbox_full"]);
+    assert.deepEqual([full, digested].flatMap(idsOf), ["inbox_full", "inbox_full"]);
+    const told = max - 2 - releaseBatchMax - 1_000;
+    assert.equal((await store.unread(ann)).unread, told);
     clock.advance(7 * hourMs);
     assert.equal(await store.release(never), releaseBatchMax + 3);
     assert.equal((await store.unread(ann)).unread, max - 1_000 + 1, "a thousand have become one");
-    const [refused] = await ask(1, { critical: true });
-    assert.equal(idsOf(refused)[0]?.length, 36, "and there is room again");
+    const [roomy] = await ask(1, {});
+    assert.equal(idsOf(roomy)[0]?.length, 36, "and there is room again");
+  });
+
+  test(`${name}: what is critical does not wait behind what is held, and has the bound of its own`, async () => {
+    const { store, person } = await open();
+    const ann = await person();
+    await store.setPreferences(who(ann), quietUntilSeven);
+    const ask = async (parts: Parameters<typeof requestTo>[1]) =>
+      (await store.notify([requestTo([ann], { waitingMax: 2, ...parts })])).flatMap(idsOf)[0]?.length;
+    assert.deepEqual([await ask({}), await ask({}), await ask({})], [36, 36, "inbox_full".length]);
+    const critical = { critical: true };
+    assert.deepEqual(
+      [await ask(critical), await ask(critical), await ask(critical)],
+      [36, 36, "inbox_full".length],
+    );
+    assert.equal(await ask({ waitingMax: 5 }), 36);
+    assert.equal(await ask({ waitingMax: 5 }), "inbox_full".length);
+  });
+
+  test(`${name}: a pause puts off what was accepted before it, and loses nothing of it`, async () => {
+    const stage = await open();
+    const { store, person, clock } = stage;
+    const ann = await person();
+    const wished: NewPreferences = { ...quietUntilSeven, digest_minutes: 5, categories: { news: digest } };
+    await store.setPreferences(who(ann), wished);
+    for (const category of ["general", "news"])
+      await store.notify([requestTo([ann], { category, message: category })]);
+    await store.setPreferences(who(ann), { ...wished, muted_until: "2026-01-01T00:30:00Z" });
+    assert.equal(await store.release(never), 0);
+    // The pause outlasts the quiet hours.
+    await store.setPreferences(who(ann), { ...wished, muted_until: "2026-01-01T08:00:00Z" });
+    clock.advance(8 * hourMs - 1);
+    assert.equal(await store.release(never), 0);
+    clock.advance(1);
+    await store.release(never);
+    assert.deepEqual((await wordsTold(stage, ann)).toSorted(), ["general", "news"]);
+  });
+
+  test(`${name}: the same wishes again tell nobody anything, and what is due already is not written again`, async () => {
+    const { store, person, db, entries } = await open();
+    const ann = await person();
+    await store.setPreferences(who(ann), quietUntilSeven);
+    await store.notify([requestTo([ann])]);
+    await store.setPreferences(who(ann), quietUntilSeven);
+    assert.equal((await entries(ann)).length, 1);
+    const whereIt = async () =>
+      (await db.query<{ place: string }>("select ctid::text as place from notification_held")).rows[0]?.place;
+    await store.setPreferences(who(ann), { ...quietUntilSeven, digest_minutes: 30 });
+    const due = await whereIt();
+    await store.setPreferences(who(ann), { ...quietUntilSeven, digest_minutes: 40 });
+    assert.equal((await entries(ann)).length, 3);
+    assert.equal(await whereIt(), due);
+  });
+
+  test(`${name}: an attempt that is repeated after its digest was told makes another one, which is told as well`, async () => {
+    const stage = await open();
+    const { store, person } = stage;
+    const [ann, bob] = [await person(), await person()];
+    for (const id of [ann, bob]) await store.setPreferences(who(id), { default: digest });
+    const request = requestTo([ann]);
+    await store.notify([request, requestTo([bob])]);
+    await store.setPreferences(who(ann), {});
+    assert.equal(await store.release(never), 1);
+    await store.setPreferences(who(ann), { default: digest });
+    stage.clock.advance(1);
+    await store.notify([request], { again: true });
+    stage.clock.advance(hourMs);
+    assert.equal(await store.release(never), 2);
+    assert.deepEqual([(await told(stage, ann)).length, (await told(stage, bob)).length], [2, 1]);
+  });
+
+  test(`${name}: what cannot be told holds up nobody, and is tried again by the next run`, async () => {
+    const stage = await open();
+    const { store, person, clock, db } = stage;
+    const people = await Promise.all(Array.from({ length: 9 }, person));
+    for (const id of people)
+      await store.setPreferences(who(id), { ...quietUntilSeven, categories: { news: digest } });
+    const [held] = await store.notify([requestTo(people)]);
+    const [digests] = await store.notify([requestTo(people, { category: "news" })]);
+    // Something else has the ids of two of them.
+    const taken = [idsOf(held)[4] ?? "", idsOf(digests)[7] ?? ""];
+    await db.query(
+      `insert into notification (id, user_id, stream_ms, stream_n, message, source, category, critical, created_at, expires_at)
+       select id, $2, 1, n, 'x', 'x', 'x', false, now(), now() from unnest($1::uuid[]) with ordinality t(id, n)`,
+      [taken, people[0]],
+    );
+    clock.advance(7 * hourMs);
+    assert.equal(await store.release(never), 16);
+    assert.deepEqual(
+      await Promise.all(people.map(async (id) => (await told(stage, id)).length)),
+      people.map((_, n) => (n === 4 || n === 7 ? 1 : 2)),
+    );
+    await db.query("delete from notification where id = any($1::uuid[])", [taken]);
+    assert.equal(await store.release(never), 2);
+  });
+
+  test(`${name}: so many that cannot be told are left aside, and of one more the run says so`, async () => {
+    const { store, person, clock, db } = await open();
+    const people = await Promise.all(Array.from({ length: skippedMax + 1 }, person));
+    for (const id of people) await store.setPreferences(who(id), quietUntilSeven);
+    const [answer] = await store.notify([requestTo(people)]);
+    const take = (ids: readonly string[]) =>
+      db.query(
+        `insert into notification (id, user_id, stream_ms, stream_n, message, source, category, critical, created_at, expires_at)
+         select id, $2, 1, n, 'x', 'x', 'x', false, now(), now() from unnest($1::uuid[]) with ordinality t(id, n)`,
+        [ids, people[0]],
+      );
+    clock.advance(7 * hourMs);
+    await take(idsOf(answer));
+    await assert.rejects(store.release(never), /duplicate key/);
+    await db.query("delete from notification where id = $1", [idsOf(answer)[3]]);
+    assert.equal(await store.release(never), 1);
   });
 
   test(`${name}: more digests than one transaction closes are all closed`, async () => {

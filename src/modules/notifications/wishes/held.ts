@@ -2,16 +2,18 @@ import { type Queryable, type Tx, arrayLiteral } from "../../../lib/db.ts";
 import { type GatheringDigest, type HeldNotification, type OpenDigest, digestKey } from "../decide-notify.ts";
 import type { PersonState } from "../person-state.ts";
 
-/** Digests that gather for people whose rows are locked, by `digestKey`. Who wishes none has none. */
+/** Digests of these categories that gather for people whose rows are locked, by `digestKey`. Who wishes none has none. */
 export async function findOpenDigests(
   tx: Tx,
   people: ReadonlyMap<number, PersonState>,
+  categories: readonly string[],
 ): Promise<ReadonlyMap<string, OpenDigest>> {
   const ids = [...people].filter(([, { preferences }]) => preferences !== null).map(([userId]) => userId);
-  if (ids.length === 0) return new Map();
+  if (ids.length === 0 || categories.length === 0) return new Map();
   const { rows } = await tx.query<{ id: string; user_id: number; category: string; closes_at: Date }>(
-    "select id, user_id, category, closes_at from notification_digest where user_id = any($1::bigint[])",
-    [arrayLiteral(ids)],
+    `select id, user_id, category, closes_at from notification_digest
+      where user_id = any($1::bigint[]) and category = any($2::text[])`,
+    [arrayLiteral(ids), categories],
   );
   return new Map(
     rows.map(({ id, user_id: userId, category, closes_at: closesAt }) => [

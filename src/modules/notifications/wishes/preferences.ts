@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import {
   type NewPreferences,
   type Preferences,
@@ -38,6 +39,8 @@ export async function savePreferences(
     const { people: states, nowMs } = await people.lock(tx, [userId], clock);
     const before = states.get(userId);
     if (before === undefined) throw new Error("a person whose row is locked has none");
+    // Who says the same again tells nobody anything.
+    if (isDeepStrictEqual(before.preferences ?? defaultPreferences, preferences)) return preferences;
     await tx.query("update notification_person set preferences = $2 where user_id = $1", [
       userId,
       JSON.stringify(preferences),
@@ -57,25 +60,29 @@ export async function savePreferences(
   });
 }
 
-/** All that is held is judged by the new wishes when it is due, so that it must only not be due too late. */
+/**
+ * All that is held is due now, and judged by the new wishes then. What is due already is not written again: there may be ten
+ * thousand of it.
+ */
 async function rescheduleHeld(
   tx: Tx,
   userId: number,
   preferences: Preferences,
   nowMs: number,
 ): Promise<void> {
-  await tx.query("update notification_held set release_at = $2 where user_id = $1 and digest_id is null", [
-    userId,
-    new Date(nowMs),
-  ]);
-  const { rows } = await tx.query<{ id: string; category: string; opened_at: Date }>(
-    "select id, category, opened_at from notification_digest where user_id = $1",
+  await tx.query(
+    "update notification_held set release_at = $2 where user_id = $1 and digest_id is null and release_at > $2",
+    [userId, new Date(nowMs)],
+  );
+  const { rows } = await tx.query<{ id: string; category: string; opened_at: Date; closes_at: Date }>(
+    "select id, category, opened_at, closes_at from notification_digest where user_id = $1",
     [userId],
   );
-  const closings = rows.map(({ id, category, opened_at: openedAt }) => {
+  const closings = rows.flatMap(({ id, category, opened_at: openedAt, closes_at: closesAt }) => {
     const isWanted = wishOf(preferences, category).inbox === "digest";
     const closesMs = openedAt.getTime() + preferences.digest_minutes * 60_000;
-    return { id, atMs: isWanted ? Math.max(closesMs, nowMs) : nowMs };
+    const atMs = isWanted ? Math.max(closesMs, nowMs) : nowMs;
+    return atMs === closesAt.getTime() || Math.max(atMs, closesAt.getTime()) <= nowMs ? [] : [{ id, atMs }];
   });
   await tx.query(
     `update notification_digest d set closes_at = k.at from unnest($1::uuid[], $2::timestamptz[]) k(id, at) where d.id = k.id`,

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { QuietHours } from "../../../../protocol/preferences.ts";
+import { isQuiet, timeOf, wallOf } from "./quiet-hours.fixture.ts";
 import { isTimeZone, quietUntil, zonesKnown, zonesMax } from "./quiet-hours.ts";
 
 const minuteMs = 60_000;
@@ -142,24 +143,6 @@ test("days that are no longer remembered are read again", () => {
   assert.deepEqual(ends(), ends());
   assert.deepEqual([...new Set(ends())], ["21:30Z", "21:00Z"]);
 });
-
-/** What the wall shows, as the milliseconds at which UTC shows it: read in another way than the code does. */
-function wallOf(timeZone: string): (ms: number) => number {
-  const format = new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "short" });
-  return (ms) => Date.parse(`${format.format(ms).replace(" ", "T")}Z`);
-}
-
-function timeOf(shown: number): string {
-  return new Date(shown).toISOString().slice(11, 16);
-}
-
-/** The definition, word by word. */
-function isQuiet({ from, to, days = [1, 2, 3, 4, 5, 6, 7] }: QuietHours, shown: number): boolean {
-  const time = timeOf(shown);
-  const isOneOf = (at: number): boolean => days.some((day) => day % 7 === new Date(at).getUTCDay());
-  if (from < to) return from <= time && time < to && isOneOf(shown);
-  return from > to && ((from <= time && isOneOf(shown)) || (time < to && isOneOf(shown - dayMs)));
-}
 
 const firstMs = Date.UTC(2000, 0, 1);
 const lastMs = Date.UTC(2041, 0, 1);

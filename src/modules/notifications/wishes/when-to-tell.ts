@@ -20,13 +20,17 @@ export function whenToTell(
   nowMs: number,
 ): Telling {
   if (preferences === null || critical) return now;
+  if (isMuted(preferences, nowMs)) return { kind: "muted", why: "the person has muted notifications" };
   const due = whenDue(preferences, category, nowMs);
   if (due.kind === "muted" || wishOf(preferences, category).inbox !== "digest") return due;
   const closesMs = nowMs + preferences.digest_minutes * 60_000;
   return { kind: "gathered", untilMs: quietUntil(preferences, closesMs) ?? closesMs };
 }
 
-/** The same for what has waited already, and is not gathered any more. */
+/**
+ * The same for what has waited already, and is not gathered any more. It was accepted: a pause puts it off as quiet hours do,
+ * and loses nothing of it.
+ */
 export function whenDue(
   preferences: Preferences | null,
   category: string,
@@ -35,9 +39,9 @@ export function whenDue(
   if (preferences === null) return now;
   if (wishOf(preferences, category).inbox === "off")
     return { kind: "muted", why: `the person has turned off the category ${category}` };
-  if (isMuted(preferences, nowMs)) return { kind: "muted", why: "the person has muted notifications" };
-  const untilMs = quietUntil(preferences, nowMs);
-  return untilMs === undefined ? now : { kind: "held", untilMs };
+  const pausedMs = isMuted(preferences, nowMs) ? Date.parse(preferences.muted_until ?? "") : nowMs;
+  const untilMs = quietUntil(preferences, pausedMs) ?? pausedMs;
+  return untilMs === nowMs ? now : { kind: "held", untilMs };
 }
 
 /** What somebody wishes of a category. */
