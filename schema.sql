@@ -442,6 +442,7 @@ table notification_person (
   preferences jsonb,
   held integer not null default 0,
   ends_at timestamp with time zone not null default '-infinity'::timestamp with time zone,
+  ends_version bigint not null default '-1'::integer,
   broadcast_marks jsonb not null default '{}'::jsonb,
   constraint notification_person_held_check CHECK ((held >= 0)),
   constraint notification_person_pkey PRIMARY KEY (user_id),

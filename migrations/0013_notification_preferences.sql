@@ -5,7 +5,9 @@ alter table notification_person
   add column preferences jsonb,              -- null: as for everybody
   add column held int not null default 0 check (held >= 0), -- rows of notification_held
   -- None of their rows of notification ends before: until then nobody looks for what has ended. In the past: look.
-  add column ends_at timestamptz not null default '-infinity';
+  add column ends_at timestamptz not null default '-infinity',
+  -- The version for which that was found out: older servers count versions, and know nothing of it.
+  add column ends_version bigint not null default -1;
 
 -- Digests that still gather: of one person and category there is one at most.
 create table notification_digest (

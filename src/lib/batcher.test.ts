@@ -231,3 +231,17 @@ test("an answer that is missing is a fault, not a success", async () => {
   assert.equal(await first, 1);
   await assert.rejects(second, /without an answer/);
 });
+
+test("what took too long is told so once, however long its batch goes on without an answer", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const { batcher, advance } = openBatcher();
+  const errors: unknown[] = [];
+  for (let i = 0; i < 5; i++) batcher.add(i).catch((error: unknown) => errors.push(error));
+  await turns();
+  advance(1_000);
+  const made = t.mock.method(Error, "captureStackTrace");
+  for (let i = 0; i < 10; i++) t.mock.timers.tick(1_000);
+  await turns();
+  assert.equal(errors.length, 5);
+  assert.ok(made.mock.callCount() <= 5, `${made.mock.callCount()} errors were made`);
+});

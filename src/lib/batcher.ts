@@ -197,7 +197,8 @@ function fail(waiting: Waiting<unknown, never>, error: unknown): void {
 }
 
 function expire(waiting: Waiting<unknown, never>, now: number): boolean {
-  if (waiting.deadline > now) return waiting.settled;
+  // What is over already is met again by each sweep until its batch is answered: of many, an error each time is dear.
+  if (waiting.settled || waiting.deadline > now) return waiting.settled;
   fail(waiting, new AppError("unavailable", { detail: "it took too long; send it again", retryAfterS: 1 }));
   return true;
 }

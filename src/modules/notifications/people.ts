@@ -17,6 +17,7 @@ type PersonRow = {
   readonly preferences: Preferences | null;
   /** A number where it is infinite. */
   readonly ends_at: Date | number;
+  readonly ends_version: number;
 };
 
 export type Locked = { readonly people: ReadonlyMap<number, PersonState>; readonly nowMs: number };
@@ -70,8 +71,7 @@ export class People {
       for (const id of missing) this.#known.set(id, true);
     });
     const nowMs = clock.now();
-    const doubtful = rows.filter(({ ends_at: endsAt }) => Number(endsAt) <= nowMs).map((row) => row.user_id);
-    const ends = await findEnds(tx, doubtful, nowMs);
+    const ends = await findEnds(tx, rows.filter(isDoubtful(nowMs)), nowMs);
     const people = new Map(rows.map((row) => [row.user_id, toState(row, ends.get(row.user_id))]));
     return { people, nowMs };
   }
@@ -86,7 +86,8 @@ async function makeRows(tx: Tx, ids: readonly number[]): Promise<void> {
 
 async function lockRows(tx: Tx, ids: string): Promise<readonly PersonRow[]> {
   const { rows } = await tx.query<PersonRow>(
-    `select user_id, version, unread, stored, stream_ms, stream_n, held, preferences, ends_at from notification_person
+    `select user_id, version, unread, stored, stream_ms, stream_n, held, preferences, ends_at, ends_version
+       from notification_person
       where user_id = any($1::bigint[]) order by user_id for no key update`,
     [ids],
     { name: "notification_lock_people" },
@@ -95,31 +96,60 @@ async function lockRows(tx: Tx, ids: string): Promise<readonly PersonRow[]> {
 }
 
 type Ends = { readonly unread: number; readonly stored: number; readonly endsMs: number };
-const nothingStored: Ends = { unread: 0, stored: 0, endsMs: Number.POSITIVE_INFINITY };
+
+/** Something of theirs may have ended, or an older server has told them something. */
+function isDoubtful(nowMs: number): (row: PersonRow) => boolean {
+  return (row) => Number(row.ends_at) <= nowMs || row.ends_version !== row.version;
+}
 
 /**
- * Of people of whom something may have ended: how many of those that are counted have, and wait to be removed, and when the
- * first one ends or has ended. By itself, after the locks.
+ * Of such people: how many of those that are counted have ended, and wait to be removed; of whom nothing has, when the first
+ * one does. By itself, after the locks.
  */
 async function findEnds(
+  tx: Queryable,
+  doubtful: readonly PersonRow[],
+  nowMs: number,
+): Promise<ReadonlyMap<number, Ends>> {
+  if (doubtful.length === 0) return new Map();
+  const ids = doubtful.map((row) => row.user_id);
+  const ended = await countEnded(tx, ids, nowMs);
+  // Only of these are all rows read, which is once after each removal.
+  const first = await findFirstEnds(
+    tx,
+    ids.filter((id) => !ended.has(id)),
+  );
+  return new Map(
+    ids.map((id) => [
+      id,
+      ended.get(id) ?? { unread: 0, stored: 0, endsMs: first.get(id) ?? Number.POSITIVE_INFINITY },
+    ]),
+  );
+}
+
+async function countEnded(
   tx: Queryable,
   ids: readonly number[],
   nowMs: number,
 ): Promise<ReadonlyMap<number, Ends>> {
-  if (ids.length === 0) return new Map();
-  const { rows } = await tx.query<{ user_id: number; unread: number; stored: number; ends_at: Date }>(
-    `select n.user_id, count(*) filter (where n.expires_at <= $2 and n.state in ('unread', 'seen')) as unread,
-            count(*) filter (where n.expires_at <= $2) as stored, min(n.expires_at) as ends_at
-       from notification n where n.user_id = any($1::bigint[]) group by n.user_id`,
+  const { rows } = await tx.query<{ user_id: number; unread: number; stored: number }>(
+    `select n.user_id, count(*) filter (where n.state in ('unread', 'seen')) as unread, count(*) as stored
+       from notification n where n.user_id = any($1::bigint[]) and n.expires_at <= $2 group by n.user_id`,
     [arrayLiteral(ids), new Date(nowMs)],
   );
-  const found = new Map(
-    rows.map(({ user_id: userId, unread, stored, ends_at: endsAt }) => [
-      userId,
-      { unread, stored, endsMs: endsAt.getTime() },
-    ]),
+  // As long as what has ended is there, it is looked for.
+  return new Map(
+    rows.map(({ user_id: userId, ...counts }) => [userId, { ...counts, endsMs: Number.NEGATIVE_INFINITY }]),
   );
-  return new Map(ids.map((id) => [id, found.get(id) ?? nothingStored]));
+}
+
+async function findFirstEnds(tx: Queryable, ids: readonly number[]): Promise<ReadonlyMap<number, number>> {
+  if (ids.length === 0) return new Map();
+  const { rows } = await tx.query<{ user_id: number; ends_at: Date }>(
+    "select user_id, min(expires_at) as ends_at from notification where user_id = any($1::bigint[]) group by user_id",
+    [arrayLiteral(ids)],
+  );
+  return new Map(rows.map(({ user_id: userId, ends_at: endsAt }) => [userId, endsAt.getTime()]));
 }
 
 function toState(row: PersonRow, ends: Ends | undefined): PersonState {
@@ -142,7 +172,7 @@ export async function savePeople(db: Queryable, people: ReadonlyMap<number, Pers
   await db.query(
     `update notification_person p
         set version = k.version, unread = k.unread, stored = k.stored, stream_ms = k.stream_ms, stream_n = k.stream_n,
-            held = k.held, ends_at = k.ends_at
+            held = k.held, ends_at = k.ends_at, ends_version = k.version
        from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[], $5::bigint[], $6::int[], $7::int[], $8::timestamptz[])
             k(user_id, version, unread, stored, stream_ms, stream_n, held, ends_at)
       where p.user_id = any($1::bigint[]) and p.user_id = k.user_id`,

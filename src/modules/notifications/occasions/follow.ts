@@ -4,6 +4,7 @@ import type { Consumer } from "../../../eventlog/consumer.ts";
 import {
   type Entry,
   type EventLog,
+  type NewEntry,
   type RedactedData,
   parseData,
   redactedType,
@@ -50,8 +51,10 @@ export function followOccasions(deps: FollowDeps, rows: readonly OccasionRow[] =
       await eraseTold(deps, quotes);
       const requests = await requestsFor(tx, occasions, deps.config.notificationTtls);
       await takeBack(tx, deps, quotes, requests);
+      const told = await tell(tx, deps, requests);
+      // After the people, as everywhere: who erases out of digests has them when it comes to these rows.
       if (erased.size > 0) await forgetOrigins(tx, [...erased]);
-      await tell(tx, deps, requests);
+      if (told.length > 0) await deps.eventlog.appendIn(tx, told);
     },
   };
 }
@@ -101,17 +104,18 @@ async function takeBack(
   await dropHeld(tx, held, locked.people);
 }
 
+/** Resolves with the entries that tell of it, to be appended last. */
 async function tell(
   tx: Tx,
-  { eventlog, clock, people, metrics, log }: FollowDeps,
+  { clock, people, metrics, log }: FollowDeps,
   requests: readonly NotifyRequest[],
-): Promise<void> {
-  if (requests.length === 0) return;
+): Promise<readonly NewEntry[]> {
+  if (requests.length === 0) return [];
   const { answers, entries } = await saveNotifyIn(tx, { clock, people }, requests, true);
   const { told, refused } = await rememberOrigins(tx, requests, answers);
-  if (entries.length > 0) await eventlog.appendIn(tx, entries);
   tx.afterCommit(() => {
     metrics.messages.inc({ module: "notifications" }, told);
     if (Object.keys(refused).length > 0) log.debug({ refused }, "people are not told of what happened");
   });
+  return entries;
 }
