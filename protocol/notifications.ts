@@ -251,8 +251,19 @@ export type MarkedState = Exclude<NotificationState, "unread">;
 export type Mark = { state: MarkedState; notification_ids: string[] } | { state: MarkedState; up_to: string };
 
 /** Data of `notification.created`. */
-export const NotificationCreatedData = Type.Object({ notification: Notification, ...unreadFields }, strict);
-export type NotificationCreatedData = { notification: Notification } & Unread;
+export const NotificationCreatedData = Type.Object(
+  {
+    notification: Notification,
+    again: Type.Optional(
+      Type.Literal(true, {
+        description: "it says what was told before, without what was erased: nothing to ring a bell for",
+      }),
+    ),
+    ...unreadFields,
+  },
+  strict,
+);
+export type NotificationCreatedData = { notification: Notification; again?: true } & Unread;
 
 const Place = Type.Object({ notification_id: uuid, stream_id: StreamId }, strict);
 export type Place = { notification_id: string; stream_id: string };

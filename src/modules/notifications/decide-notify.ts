@@ -3,29 +3,16 @@ import { derivedId } from "../../eventlog/derived-id.ts";
 import { AppError } from "../../lib/errors.ts";
 import { type FreshNotification, type PersonState, nobodyYet, tellPerson } from "./person-state.ts";
 import { whenToTell } from "./wishes/when-to-tell.ts";
+import type { Idempotency, Wording } from "./wording.ts";
 
-/** Something that a program wants people to be told, checked and with its defaults. */
-export type NotifyRequest = {
+/** What a program wants people to be told. */
+export type NotifyRequest = Wording & {
   /** Its own, the same for every attempt at it: the ids of its notifications are made from it. */
   readonly id: string;
   readonly targets: readonly Target[];
-  readonly message: string;
-  readonly source: string;
-  /** As the sender says, RFC 3339; when it was accepted unless they do. */
-  readonly createdAt: string | undefined;
-  readonly ttlS: number;
-  readonly category: string;
-  readonly critical: boolean;
-  readonly link: string | null;
-  /** Who asks, as entries name them. */
-  readonly actor: string;
   /** How many may wait for a person, this one included: fewer for what anybody can cause. */
   readonly waitingMax: number;
-  readonly idempotency: Idempotency | undefined;
 };
-
-/** `fingerprint`: of all that the request says, in hexadecimal digits. */
-export type Idempotency = { readonly key: string; readonly fingerprint: string };
 
 /** `replayed`: it was done before, and nothing was done now. */
 export type NotifyAnswer = { readonly results: readonly NotifyResult[]; readonly replayed: boolean };

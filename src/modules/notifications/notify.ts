@@ -1,7 +1,6 @@
-import { hash } from "node:crypto";
 import { uuidv7 } from "../../../protocol/ids.ts";
 import { limits } from "../../../protocol/limits.ts";
-import { type Notify, defaultCategory } from "../../../protocol/notifications.ts";
+import type { Notify } from "../../../protocol/notifications.ts";
 import { topics } from "../../../protocol/topics.ts";
 import type { Deps } from "../../deps.ts";
 import { partitionOf } from "../../eventlog/murmur2.ts";
@@ -9,9 +8,9 @@ import { backoffMs, pause } from "../../lib/backoff.ts";
 import { Batcher } from "../../lib/batcher.ts";
 import { isPassingDbError } from "../../lib/db.ts";
 import { AppError } from "../../lib/errors.ts";
-import { calendarTime } from "./calendar-time.ts";
 import type { NotifyAnswer, NotifyRequest } from "./decide-notify.ts";
 import type { NotificationStore } from "./store.ts";
+import { wordingOf } from "./wording.ts";
 
 /**
  * Transactions that tell people things at the same time. Requests for one person go through the one that the person's
@@ -62,47 +61,14 @@ export function createNotify(deps: NotifyDeps): NotifyPeople {
       return answers;
     },
   });
-  return ({ actor, key, ...body }) => {
-    const request = toRequest(body, actor, key, config.notificationTtls);
+  return async ({ actor, key, target: targets, ...body }) => {
+    const toWhom = targets.map(({ id, login }) => [id, login]);
+    const wording = wordingOf(body, { actor, key, toWhom }, config.notificationTtls);
+    const waitingMax = limits.notificationsPerPerson;
+    const request: NotifyRequest = { ...wording, id: uuidv7(), targets, waitingMax };
     const bytes = bytesOf(request);
-    const lane = partitionOf(topics.user(body.target[0]?.id ?? 0), eventlog.partitions) % writers;
+    const lane = partitionOf(topics.user(targets[0]?.id ?? 0), eventlog.partitions) % writers;
     return batcher.add(request, { lane, bytes });
-  };
-}
-
-function toRequest(
-  body: Notify,
-  actor: string,
-  key: string | undefined,
-  ttls: Deps["config"]["notificationTtls"],
-): NotifyRequest {
-  const { target, created_at: createdAt, category = defaultCategory, critical = false, link = null } = body;
-  const message = body.message.trim();
-  const source = body.source.trim();
-  const said = [
-    target.map(({ id, login }) => [id, login]),
-    message,
-    source,
-    createdAt,
-    body.ttl_s,
-    category,
-    critical,
-    link,
-  ];
-  return {
-    id: uuidv7(),
-    targets: target,
-    message,
-    source,
-    createdAt: createdAt === undefined ? undefined : calendarTime(createdAt, "/created_at"),
-    ttlS: body.ttl_s ?? ttls.bySource.get(source) ?? ttls.defaultS,
-    category,
-    critical,
-    link,
-    actor,
-    waitingMax: limits.notificationsPerPerson,
-    idempotency:
-      key === undefined ? undefined : { key, fingerprint: hash("sha256", JSON.stringify(said), "hex") },
   };
 }
 

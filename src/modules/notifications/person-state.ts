@@ -53,6 +53,8 @@ export type FreshNotification = {
   readonly streamN: number;
   readonly unread: number;
   readonly version: number;
+  /** It says what was told before. */
+  readonly again?: true;
 };
 
 /** What a notification says, before it has a place among those of its person. */

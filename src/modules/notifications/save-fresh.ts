@@ -80,8 +80,8 @@ async function insertNotifications(db: Queryable, fresh: readonly FreshNotificat
   );
 }
 
-function createdEntry({ userId, actor, notification, unread, version }: FreshNotification): NewEntry {
-  const data: NotificationCreatedData = { notification, unread, version };
+function createdEntry({ userId, actor, notification, again, unread, version }: FreshNotification): NewEntry {
+  const data: NotificationCreatedData = { notification, ...(again && { again }), unread, version };
   return {
     id: notification.notification_id,
     topic: topics.user(userId),

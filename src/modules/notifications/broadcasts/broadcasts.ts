@@ -2,7 +2,7 @@ import type { BroadcastList, NewBroadcast } from "../../../../protocol/broadcast
 import type { Deps } from "../../../deps.ts";
 import { Batcher } from "../../../lib/batcher.ts";
 import { expireBroadcasts, withdrawBroadcast } from "./end.ts";
-import { toBroadcastRequest } from "./request.ts";
+import { wordingOf } from "../wording.ts";
 import { type BroadcastAnswer, saveBroadcast } from "./save.ts";
 import { listBroadcasts, listLiving } from "./views.ts";
 
@@ -52,7 +52,7 @@ export function createBroadcasts(deps: BroadcastsDeps): Broadcasts {
   });
   return {
     tell: async ({ actor, key, ...body }) =>
-      saveBroadcast(deps, toBroadcastRequest(body, actor, key, config.notificationTtls)),
+      saveBroadcast(deps, wordingOf(body, { actor, key, toWhom: "everybody" }, config.notificationTtls)),
     withdraw: (id, actor) => withdrawBroadcast({ db, eventlog }, id, actor),
     list: (userId) => batcher.add(userId),
     listAll: () => listLiving(db, clock.now()),

@@ -8,7 +8,7 @@ import { jsonText } from "../../../eventlog/eventlog.ts";
 import type { Queryable, Tx } from "../../../lib/db.ts";
 import { AppError } from "../../../lib/errors.ts";
 import { type Ledger, lockLedger, nextPlace, saveLedger } from "./ledger.ts";
-import type { BroadcastRequest } from "./request.ts";
+import type { Wording } from "../wording.ts";
 import { inFlight, keyUsed } from "../decide-notify.ts";
 import { streamIdOf } from "../person-state.ts";
 import { findRequests, rememberRequests } from "../requests.ts";
@@ -24,7 +24,7 @@ export type BroadcastAnswer = { readonly accepted: BroadcastAccepted; readonly r
  */
 export async function saveBroadcast(
   { db, eventlog, clock }: BroadcastDeps,
-  request: BroadcastRequest,
+  request: Wording,
 ): Promise<BroadcastAnswer> {
   return db.transaction(async (tx) => {
     const earlier = await findEarlier(tx, request);
@@ -51,7 +51,7 @@ export async function saveBroadcast(
   });
 }
 
-async function findEarlier(tx: Tx, request: BroadcastRequest): Promise<BroadcastAccepted | undefined> {
+async function findEarlier(tx: Tx, request: Wording): Promise<BroadcastAccepted | undefined> {
   const { idempotency } = request;
   if (idempotency === undefined) return undefined;
   const requests = await findRequests(tx, [request]);
@@ -73,7 +73,7 @@ async function requireRoom(db: Queryable, nowMs: number): Promise<void> {
 }
 
 function broadcastOf(
-  { message, source, createdAt, ttlS, category, critical, link }: BroadcastRequest,
+  { message, source, createdAt, ttlS, category, critical, link }: Wording,
   place: Pick<Ledger, "streamMs" | "streamN">,
   nowMs: number,
 ): Notification {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Notification } from "../../../../protocol/notifications.ts";
+import type { Notification, NotificationCreatedData } from "../../../../protocol/notifications.ts";
 import { topics } from "../../../../protocol/topics.ts";
 import type { UserActor } from "../../../access/actor.ts";
-import { redactedData, redactedType } from "../../../eventlog/eventlog.ts";
+import { parseData, redactedData, redactedType } from "../../../eventlog/eventlog.ts";
 import { limits } from "../../../../protocol/limits.ts";
 import { type Message, generalRoomId } from "../../../../protocol/chat.ts";
 import { rewriteBatchMax } from "./rewrite-digests.ts";
@@ -69,6 +69,7 @@ test("out of a digest that was told only what was erased goes: all the rest is t
     "notification.created",
     redactedType,
   ]);
+  assert.equal(parseData<NotificationCreatedData>(own.at(-2) ?? assert.fail()).again, true);
 
   await remove(messages[0]);
   await settle();

@@ -27,7 +27,7 @@ export async function tellAgain(
     after.set(userId, { ...before, ...place, ...next });
     const notification = toNotification({ ...row, stream_ms: place.streamMs, stream_n: place.streamN });
     const counted = { unread: next.unread - endedUnread, version: next.version };
-    return { userId, actor: "system", notification, ...place, ...counted };
+    return { userId, actor: "system", notification, again: true, ...place, ...counted };
   });
   const entries = await saveFresh(tx, { fresh, people: after, nowMs });
   await tx.query(

@@ -20,11 +20,14 @@ export function followForPush(): Consumer {
 }
 
 /**
- * The entry's id and topic say all that is needed: an entry has the id of its notification, and what that says is looked
- * up when it is pushed. So what was redacted is not pushed: by then it is gone.
+ * The entry's id and topic say nearly all that is needed: an entry has the id of its notification, and what that says is
+ * looked up when it is pushed. So what was redacted is not pushed: by then it is gone. What only says again what was told
+ * before is not pushed either; no text within a text looks like its field, whose quotes would be escaped.
  */
 async function insertDue(entries: readonly Entry[], tx: Tx): Promise<void> {
-  const own = entries.filter(({ topic }) => topic.startsWith("user/"));
+  const own = entries.filter(
+    ({ topic, data }) => topic.startsWith("user/") && !data.includes('"again":true'),
+  );
   if (own.length === 0) return;
   // Locked first, in the order of their ids: one that goes meanwhile is not there, and nobody waits in a circle.
   await tx.query(

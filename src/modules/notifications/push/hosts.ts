@@ -30,7 +30,7 @@ export class PrivateAddressError extends Error {
  */
 export function createPushHosts(listed: readonly string[], servers?: readonly string[]): PushHosts {
   const named = new Set(listed);
-  const ownAddressesOf = createOwnNames();
+  const ownAddressesOf = createOwnNames(undefined, (hostname) => addressesOf(hostname, servers));
   const find = async (hostname: string): Promise<readonly LookupAddress[]> => {
     if (named.has(hostname)) return ownAddressesOf(hostname);
     const found = await addressesOf(hostname, servers);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { lookup } from "node:dns/promises";
 import { test } from "node:test";
 import { endsWithin } from "../../../lib/backoff.ts";
-import { addressesOf, createOwnNames, nameMaxMs } from "./names.ts";
+import { addressesOf, createOwnNames, nameMaxMs, turnMaxMs } from "./names.ts";
 import { openNameServer } from "./names.fixture.ts";
 
 test("names that hang come to an end, and keep nobody from looking up another one", async (t) => {
@@ -36,4 +36,23 @@ test("names of one's own are looked up as the machine knows them, and one that n
   assert.equal(unknown.status, "rejected");
   assert.ok(localhost.status === "fulfilled" && localhost.value.length > 0);
   assert.equal(addressesOfOwn("localhost"), addressesOfOwn("localhost"), "asked once for all who wait");
+});
+
+test("behind a name of one's own that hangs, others wait a moment and ask the name servers", async (t) => {
+  const servers = [await openNameServer(t, { "push.example.org": "no IPv6 answer" })];
+  const asked: string[] = [];
+  const addressesOfOwn = createOwnNames(
+    (hostname) => {
+      asked.push(hostname);
+      return hostname === "hangs.lan" ? new Promise(() => undefined) : Promise.resolve([]);
+    },
+    (hostname) => addressesOf(hostname, servers),
+  );
+  assert.deepEqual(await Promise.all(["a.lan", "b.lan"].map(addressesOfOwn)), [[], []], "in turn");
+  void addressesOfOwn("hangs.lan");
+  const startMs = performance.now();
+  const found = await addressesOfOwn("push.example.org");
+  assert.ok(performance.now() - startMs < turnMaxMs + 1_500);
+  assert.deepEqual(found, [{ address: "1.1.1.1", family: 4 }]);
+  assert.deepEqual(asked, ["a.lan", "b.lan", "hangs.lan"]);
 });

@@ -1,5 +1,6 @@
 import { type LookupAddress } from "node:dns";
 import { Resolver, lookup } from "node:dns/promises";
+import { endsWithin } from "../../../lib/backoff.ts";
 
 /** How long a name server may take to answer, milliseconds; it is asked once more then. */
 const answerMaxMs = 2_000;
@@ -36,23 +37,43 @@ export async function addressesOf(hostname: string, servers?: readonly string[])
   }
 }
 
+/** How long a name waits for its turn behind another one, milliseconds. */
+export const turnMaxMs = 1_000;
+
 /**
  * The addresses of names that the operator has told, as the machine knows them: its files among it. One name at a time,
- * whoever asks for it: so no more than one thread hangs.
+ * whoever asks for it: so no more than one thread hangs. What would have to wait behind a name that hangs is asked of the
+ * name servers. Both look-ups are those of this machine unless given.
  */
-export function createOwnNames(): (hostname: string) => Promise<LookupAddress[]> {
+export function createOwnNames(
+  lookUp = (hostname: string): Promise<LookupAddress[]> => lookup(hostname, { all: true }),
+  otherwise: (hostname: string) => Promise<LookupAddress[]> = addressesOf,
+): (hostname: string) => Promise<LookupAddress[]> {
   const asked = new Map<string, Promise<LookupAddress[]>>();
-  let last: Promise<unknown> = Promise.resolve();
+  const thread: { busy: Promise<unknown> | undefined } = { busy: undefined };
+  const ask = async (hostname: string): Promise<LookupAddress[]> => {
+    const endMs = performance.now() + turnMaxMs;
+    while (thread.busy !== undefined) {
+      const leftMs = endMs - performance.now();
+      if (leftMs <= 0 || !(await endsWithin(thread.busy, leftMs))) return otherwise(hostname);
+    }
+    const found = lookUp(hostname);
+    thread.busy = found.then(noted, noted).finally(() => {
+      thread.busy = undefined;
+    });
+    return found;
+  };
   return (hostname) => {
     const known = asked.get(hostname);
     if (known !== undefined) return known;
-    const found = last
-      .then(() => lookup(hostname, { all: true }))
-      .finally(() => {
-        asked.delete(hostname);
-      });
+    const found = ask(hostname).finally(() => {
+      asked.delete(hostname);
+    });
     asked.set(hostname, found);
-    last = found.catch(() => undefined);
     return found;
   };
+}
+
+function noted(): void {
+  // What came of it is for those who have asked.
 }

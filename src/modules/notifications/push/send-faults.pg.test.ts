@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import net, { type AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
 import { eventually } from "../../../../test/harness.ts";
-import type { Entry } from "../../../eventlog/eventlog.ts";
+import { type Entry, jsonText } from "../../../eventlog/eventlog.ts";
 import { endsWithin } from "../../../lib/backoff.ts";
 import type { Db } from "../../../lib/db.ts";
 import { settlePushes, takeDue } from "./due.ts";
@@ -47,8 +47,11 @@ function entryFor(userId: number, stage: PushStage): Entry {
     topic: `user/${userId}`,
     time: stage.clock.now(),
     actor: "system",
-    data: "{}",
-  } as unknown as Entry;
+    data: jsonText({}),
+    partition: 0,
+    offset: 1,
+    trace: undefined,
+  };
 }
 
 test("a push service that changes the protocol instead of an answer holds up nobody, and its push is refused", async (t) => {
@@ -245,6 +248,17 @@ test("who ends a subscription while something becomes due to it holds up nobody"
   await Promise.all([ending, inserting]);
   const { rows } = await stage.db.query("select subscription_id from notification_push_due");
   assert.deepEqual(rows, [{ subscription_id: kept.id }]);
+});
+
+test("what is told again, without what was erased, is not pushed again, whatever other texts say", async (t) => {
+  const stage = await openPushStage(t);
+  const userId = await stage.person();
+  await stage.subscribe(userId);
+  const told = { ...entryFor(userId, stage), data: jsonText({ notification: { message: '"again":true' } }) };
+  const again = { ...entryFor(userId, stage), data: jsonText({ notification: {}, again: true }) };
+  await stage.db.transaction((tx) => followForPush().handle([told, again], tx, never));
+  const { rows } = await stage.db.query("select notification_id from notification_push_due");
+  assert.deepEqual(rows, [{ notification_id: told.id }]);
 });
 
 async function waits({ db }: PushStage): Promise<boolean> {
