@@ -180,8 +180,8 @@ export type PlainForm = {
    * has none, or that is not whom the parameters name.
    */
   topics(actor: Actor, parameters: URLSearchParams): Promise<readonly string[]>;
-  /** What it is told before anything new, in order and in parts: texts of one message each. */
-  backlog?(actor: Actor): AsyncIterable<readonly string[]>;
+  /** What it is told before anything new. */
+  backlog?(actor: Actor): PlainBacklog;
   /** The texts that stand for an entry of this type and data at this moment, Unix milliseconds; one message each. */
   render(topic: string, type: string, data: unknown, nowMs: number): readonly string[];
   /** Whether a frame is of this form. */
@@ -193,6 +193,17 @@ export type PlainForm = {
   handle(
     call: SocketCall<Readonly<Record<string, unknown>>> & { readonly isHeard: boolean },
   ): Promise<unknown>;
+};
+
+/** What a connection that speaks a seed's form is told before anything new. */
+export type PlainBacklog = {
+  /** In order and in parts: texts of one message each. What is told is of when they are read, or later. */
+  readonly texts: AsyncIterable<readonly string[]>;
+  /**
+   * Whether an entry of the log that came while the texts were read is still to be told. Asked when all of them have been,
+   * in the order of each topic, and topic by topic in the order of `topics`; perhaps again.
+   */
+  readonly isNews: (type: string, data: unknown) => boolean;
 };
 
 /** A capability: what it answers, what it consumes from the log, what it does on the clock, what it tells sockets. */

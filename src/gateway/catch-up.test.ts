@@ -5,7 +5,8 @@ import { uuidv7 } from "../../protocol/ids.ts";
 import { jsonText } from "../eventlog/eventlog.ts";
 import type { MemoryEventLog } from "../eventlog/memory.ts";
 import { partitionOf } from "../eventlog/murmur2.ts";
-import { loadsMax, missedEntriesMax, pastBytesMax, sliceBytes } from "./catch-up.ts";
+import { loadsMax, missedEntriesMax, pastBytesMax } from "./catch-up.ts";
+import { sliceBytes } from "./slices.ts";
 import { openStuck } from "./connection.fixture.ts";
 import { unsentBytesMax } from "./connection.ts";
 import {

@@ -6,13 +6,12 @@ import { Lines } from "./lines.ts";
 import type { Past } from "./past.ts";
 import type { Reader } from "./reader.ts";
 import type { Pushed } from "./ring.ts";
+import { slicesOf } from "./slices.ts";
 
 /** Entries that a reader is sent of what it missed; whoever missed more reads the state anew over HTTP. */
 export const missedEntriesMax = 2_000;
 /** Bytes of the past that are held for one reader at a time, of all its topics; the others are limited. */
 export const pastBytesMax = 4 * 1_048_576;
-/** Bytes of what was missed in one write: before each it is seen whether the reader still takes them. */
-export const sliceBytes = 65_536;
 /** How often the rings may run ahead of a reader whose past is read, before it is told that it missed too much. */
 export const loadsMax = 3;
 
@@ -67,20 +66,19 @@ export class CatchUp {
 
   /** Sends what `prepare` has fetched and all that came since, as far as the reader takes it. */
   begin(subscription: Subscription, { entries, bytes, from }: Backlog): void {
-    const { reader, channel } = subscription;
+    const { reader } = subscription;
     this.#release(reader, bytes);
     if (subscription.index === -1) return;
     subscription.loading = false;
     subscription.readsPast = false;
     let written = from;
-    for (const slice of slicesOf(entries)) {
+    for (const slice of slicesOf(entries, bytesOf)) {
       if (reader.full) {
         // The rest is read from the log once more when there is room again: it is not kept for whoever takes nothing.
         subscription.at = written;
         return reader.lag();
       }
-      const frames = channel.encoding.entries(slice);
-      if (frames !== undefined) reader.write(frames);
+      writeNews(subscription, slice);
       written = slice.at(-1)?.offset ?? written;
     }
     this.run(subscription);
@@ -96,13 +94,14 @@ export class CatchUp {
       if (this.#needsPast(subscription)) return void this.#recover(reader, [subscription]);
       const missed = ring.missed(channel.topic, subscription.at, missedEntriesMax);
       if (missed === undefined) return this.skip(subscription);
-      const [slice] = slicesOf(missed);
+      const [slice] = slicesOf(missed, bytesOf);
       const last = slice?.at(-1);
-      if (slice === undefined || last === undefined) subscription.behind = false;
-      else {
+      if (slice === undefined || last === undefined) {
+        subscription.behind = false;
+        subscription.isNews = undefined;
+      } else {
         subscription.at = last.offset;
-        const bytes = channel.encoding.entries(slice);
-        if (bytes !== undefined) reader.write(bytes);
+        writeNews(subscription, slice);
       }
     }
   }
@@ -294,16 +293,11 @@ function pushedOf(entry: Entry, generation: number): Pushed {
   return { offset, topic, id, frame: entryFrame(entry, generation), older: undefined, newer: undefined };
 }
 
-/** Entries in parts that are written at once, each of so many bytes at the most, or of one entry. */
-function* slicesOf(entries: readonly Pushed[]): Iterable<readonly Pushed[]> {
-  for (let start = 0; start < entries.length;) {
-    let bytes = entries[start]?.frame.length ?? 0;
-    let end = start + 1;
-    for (; end < entries.length; end++) {
-      bytes += entries[end]?.frame.length ?? 0;
-      if (bytes > sliceBytes) break;
-    }
-    yield entries.slice(start, end);
-    start = end;
-  }
+function bytesOf({ frame }: Pushed): number {
+  return frame.length;
+}
+
+function writeNews({ channel, reader, isNews }: Subscription, slice: readonly Pushed[]): void {
+  const bytes = channel.encoding.entries(isNews === undefined ? slice : slice.filter(isNews));
+  if (bytes !== undefined) reader.write(bytes);
 }

@@ -30,6 +30,8 @@ export type Subscription = {
   readsPast: boolean;
   /** The log has lost or redacted entries while that was read: what was found counts no longer. */
   stale: boolean;
+  /** Which of the entries that it is behind by are told at all; undefined for all. Once it is live, all are. */
+  isNews: ((entry: Pushed) => boolean) | undefined;
 };
 
 /** The readers of one topic in one encoding, and what waits to be written to all of them at once. */
@@ -65,7 +67,7 @@ export class Channel {
   join(reader: Reader, at: number): Subscription {
     const { subscriptions } = this;
     const index = subscriptions.length;
-    const subscription = {
+    const subscription: Subscription = {
       reader,
       channel: this,
       index,
@@ -74,6 +76,7 @@ export class Channel {
       loading: true,
       readsPast: false,
       stale: false,
+      isNews: undefined,
     };
     subscriptions.push(subscription);
     return subscription;

@@ -15,6 +15,7 @@ import type { Gateway } from "./gateway.ts";
 import { heartbeatMs } from "./keeper.ts";
 import { WebSocketLink, closeWithinMs } from "./link.ts";
 import { asRefusal } from "./refusals.ts";
+import { beginPlain } from "./plain-beginning.ts";
 import { signIn } from "./sign-in.ts";
 import { authorizeAgain } from "./subscribing.ts";
 
@@ -204,7 +205,7 @@ export class Entrance {
     try {
       if (!gateway.open(connection, actor)) return;
       if (connection.native) return this.#greet(connection, actor);
-      await gateway.openPlain(connection, actor);
+      await beginPlain(gateway, connection, actor);
     } catch (error) {
       const refusal = asRefusal(error);
       if (refusal.code === "internal")

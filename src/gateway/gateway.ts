@@ -7,14 +7,14 @@ import { type Entry, parseData, redactedData } from "../eventlog/eventlog.ts";
 import type { Signal } from "./signals.ts";
 import { pause } from "../lib/backoff.ts";
 import { Admission, type AdmissionRules } from "./admission.ts";
-import { CatchUp, missedEntriesMax, pastBytesMax, sliceBytes } from "./catch-up.ts";
+import { CatchUp, missedEntriesMax, pastBytesMax } from "./catch-up.ts";
 import type { Connection } from "./connection.ts";
 import { Dispatch } from "./dispatch.ts";
 import { plainEncoding } from "./encodings.ts";
-import { textFrame } from "./frame-bytes.ts";
 import { frameOf } from "./frames.ts";
 import { Entrance } from "./entrance.ts";
 import { Hub, kindOf } from "./hub.ts";
+import { createHeadsLook } from "./heads-look.ts";
 import { Keeper } from "./keeper.ts";
 import { Past } from "./past.ts";
 import { Presence, presenceTopics } from "./presence.ts";
@@ -22,7 +22,7 @@ import { Probe, probeType } from "./probe.ts";
 import type { Encoding } from "./reader.ts";
 import type { RingBounds } from "./ring.ts";
 import { SignalBoard } from "./signal-board.ts";
-import { type SubscribingDeps, subscribe } from "./subscribing.ts";
+import type { SubscribingDeps } from "./subscribing.ts";
 import { Tail } from "./tail.ts";
 import { authorizeTopic, mergeKinds } from "./topic-kinds.ts";
 import { asRefusal } from "./refusals.ts";
@@ -93,7 +93,7 @@ export class Gateway {
       hub: this.hub,
       catchUp: this.catchUp,
       generation,
-      heads: () => eventlog.heads(),
+      heads: createHeadsLook(eventlog),
       authorize: (actor, topic) => authorizeTopic(kinds, actor, topic),
       asRefusal: (error) => {
         const refusal = asRefusal(error);
@@ -227,6 +227,11 @@ export class Gateway {
     }
   }
 
+  /** Resolves when the log has been read so far, by partition; rejects when that takes too long. */
+  reach(heads: ReadonlyMap<number, number>): Promise<void> {
+    return this.#tail.reach(heads);
+  }
+
   /** The seed's form that a connection's URL asks for, and how it is encoded. */
   plainOf(parameters: URLSearchParams): { readonly form: PlainForm; readonly encoding: Encoding } {
     const all = [...this.#forms];
@@ -236,50 +241,6 @@ export class Gateway {
     if (found === undefined) throw new Error("no module has a form for everybody");
     const [form, encoding] = found;
     return { form, encoding };
-  }
-
-  /**
-   * Tells a connection that speaks a seed's form what it is to hear first, and subscribes it to what is new. Answers come
-   * after that: what is read while it is being told would else be acknowledged before it is told as unread.
-   */
-  async openPlain(connection: Connection, actor: Actor): Promise<void> {
-    const begun = Promise.withResolvers<void>();
-    connection.beginning = begun.promise;
-    try {
-      await this.#beginPlain(connection, actor);
-    } finally {
-      connection.beginning = undefined;
-      begun.resolve();
-    }
-  }
-
-  async #beginPlain(connection: Connection, actor: Actor): Promise<void> {
-    const { plain } = connection;
-    if (plain === undefined) throw new Error("a plain connection has no form");
-    connection.plain = undefined;
-    const { form, parameters } = plain;
-    connection.form = form;
-    const topics = await form.topics(actor, parameters);
-    // Whoever has gone meanwhile must not join: nobody would take them out again.
-    if (connection.phase !== "open") return;
-    const wanted = new Map(topics.map((topic): [string, undefined] => [topic, undefined]));
-    const first = async (): Promise<void> => {
-      for await (const texts of form.backlog?.(actor) ?? []) {
-        for (const part of partsOf(texts.map(textFrame))) {
-          connection.write(part);
-          await connection.room();
-          if (connection.phase !== "open") return;
-        }
-      }
-    };
-    await subscribe(this.subscribing, connection, { actor, wanted, first }, (answer) => {
-      // It has no words for what could not be found out, or was missed since it joined: whoever comes back hears it.
-      const isUnknown = Object.values(answer.refused).some(({ retry }) => retry !== "no");
-      if (isUnknown) this.end(connection, "unavailable");
-      else if (Object.values(answer.topics).some(({ limited }) => limited === true)) {
-        this.end(connection, "slow_reader");
-      }
-    });
   }
 
   /** What is true of a topic at this moment, for those who begin to read it. */
@@ -305,21 +266,6 @@ export class Gateway {
       }
     }
   }
-}
-
-/** Frames in buffers that are written at once, each of so many bytes at the most, or of one frame. */
-function* partsOf(frames: readonly Buffer[]): Iterable<Buffer> {
-  let part: Buffer[] = [];
-  let bytes = 0;
-  for (const frame of frames) {
-    if (part.length > 0 && bytes + frame.length > sliceBytes) {
-      yield Buffer.concat(part);
-      [part, bytes] = [[], 0];
-    }
-    part.push(frame);
-    bytes += frame.length;
-  }
-  if (part.length > 0) yield Buffer.concat(part);
 }
 
 function admissionRules(config: Deps["config"]): AdmissionRules {

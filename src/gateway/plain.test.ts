@@ -2,11 +2,9 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { Type } from "typebox";
 import type { PlainForm } from "../deps.ts";
-import { HeldLog, openDelivery, person, settled, skipWindows } from "./delivery.fixture.ts";
+import { HeldLog, openDelivery, settled, skipWindows } from "./delivery.fixture.ts";
 import { plainEncoding } from "./encodings.ts";
-import { textFrame } from "./frame-bytes.ts";
 import { TestReader } from "./reader.fixture.ts";
-import { subscribe } from "./subscribing.ts";
 
 /** A form in which each word of what was said is a message of its own, and some things cannot be said. */
 const form: PlainForm = {
@@ -33,15 +31,7 @@ async function open(t: TestContext) {
   const reader = new TestReader({
     encoding: plainEncoding(form, { now: () => 0 }, (error) => faults.push(error)),
   });
-  const join = (first?: () => Promise<void>): Promise<void> => {
-    const wish = { actor: person(), wanted: new Map([["room/1", undefined]]) };
-    return subscribe(
-      delivery.subscribing,
-      reader,
-      first === undefined ? wish : { ...wish, first },
-      () => undefined,
-    );
-  };
+  const join = () => delivery.subscribe(reader, { "room/1": undefined });
   return { ...delivery, faults, reader, join };
 }
 
@@ -53,32 +43,6 @@ test("an entry is as many messages as its form makes of it, and one that cannot 
   await settled();
   assert.deepEqual(reader.frames, ["one", "two", "", "three"]);
   assert.equal(faults.length, 1);
-});
-
-test("what a plain connection is told first comes before all that was said meanwhile, and nothing is left out", async (t) => {
-  const { say, reader, join } = await open(t);
-  await say("room/1", "before");
-  await settled();
-  await join(async () => {
-    reader.write(textFrame('"first"'));
-    await say("room/1", "meanwhile");
-    await settled();
-    assert.deepEqual(reader.frames, ["first"]);
-  });
-  await say("room/1", "later");
-  await settled();
-  assert.deepEqual(reader.frames, ["first", "meanwhile", "later"]);
-});
-
-test("what is to be told first and fails lets nothing new through", async (t) => {
-  const { say, reader, join } = await open(t);
-  await assert.rejects(
-    join(() => Promise.reject(new Error("the database is away"))),
-    /away/,
-  );
-  await say("room/1", "later");
-  await settled();
-  assert.deepEqual(reader.frames, []);
 });
 
 test("a plain connection that has missed entries, which it cannot be told of, is lost", async (t) => {

@@ -8,6 +8,7 @@ import type { Subscription } from "./channel.ts";
 import { frameError } from "./frames.ts";
 import type { Hub } from "./hub.ts";
 import type { Reader } from "./reader.ts";
+import type { Pushed } from "./ring.ts";
 
 export type SubscribingDeps = {
   readonly hub: Hub;
@@ -33,8 +34,16 @@ export type Subscribed = {
 export type Wish = {
   readonly actor: Actor;
   readonly wanted: ReadonlyMap<string, string | undefined>;
-  /** Tells the reader something before all that is new since it joined. */
-  readonly first?: () => Promise<void>;
+  /** Tells the reader something before all that is new. */
+  readonly first?: (() => Promise<ToldFirst>) | undefined;
+};
+
+/** What a reader need not be told any more, because of what it was told first. */
+export type ToldFirst = {
+  /** By partition, up to where the reader has everything; this gateway has read so far. */
+  readonly heads: readonly number[];
+  /** Of entries after that which this gateway has read already: which are still to be told, all unless given. */
+  readonly isNews?: (entry: Pushed) => boolean;
 };
 
 type Joined = {
@@ -76,8 +85,12 @@ export async function subscribe(
   for (const { topic, subscription } of joined) {
     if (subscription.index === -1) refused[topic] ??= frameError(takenAway());
   }
-  await first?.();
+  const told = await first?.();
   const kept = joined.filter(({ subscription }) => subscription.index !== -1);
+  for (const { subscription } of kept) {
+    subscription.at = Math.max(subscription.at, told?.heads[subscription.channel.partition] ?? 0);
+    subscription.isNews = told?.isNews;
+  }
   const known = kept.filter(({ lost }) => !lost).map(({ subscription }) => subscription);
   const backlogs = await deps.catchUp.prepare(reader, known);
   const prepared = new Map(known.map((subscription, i) => [subscription, backlogs[i]]));

@@ -10,7 +10,7 @@ import {
   setNow,
 } from "./delivery.fixture.ts";
 import { TestReader } from "./reader.fixture.ts";
-import { lateCheckEveryMs } from "./tail.ts";
+import { lateCheckEveryMs, reachWithinMs } from "./tail.ts";
 
 const old = Array.from({ length: 10 }, (_, i) => `old${i + 1}`);
 const fresh = Array.from({ length: 7 }, (_, i) => `new${i + 6}`);
@@ -284,4 +284,53 @@ test("a notice that comes while an older one is looked into is looked into as we
   assert.deepEqual(lost, [], "the answer was that of before the loss");
   await pass(lateCheckEveryMs);
   assert.deepEqual(lost, [5]);
+});
+
+test("who waits for what the log holds goes on when it has been read, and asks for it", async (t) => {
+  const { eventlog, tail, say } = await open(t);
+  await say(...old);
+  let reached = 0;
+  const reach = (offset: number): Promise<void> =>
+    tail.reach(new Map([[0, offset]])).then(() => void reached++);
+  await reach(10);
+  const answer = eventlog.holdNextRead();
+  await say("old11");
+  void reach(11);
+  void reach(10);
+  await settled();
+  assert.equal(reached, 2);
+  answer();
+  await settled();
+  assert.equal(reached, 3);
+});
+
+test("who waits for what is lost goes on, too", async (t) => {
+  const { eventlog, tail, say } = await open(t);
+  await say(...old);
+  const answer = eventlog.holdNextRead();
+  await say("old11", "old12");
+  const reached = tail.reach(new Map([[0, 12]]));
+  eventlog.loseAfter(0, 5);
+  await settled();
+  answer();
+  await reached;
+});
+
+test("who waits for what cannot be read is told so after a while, and not before", async (t) => {
+  const tick = mockTime(t);
+  const delivery = await openDelivery({ eventlog: new HeldLog() });
+  t.after(() => delivery.close());
+  const errors: unknown[] = [];
+  void delivery.tail.reach(new Map([[0, 1]])).catch((error: unknown) => errors.push(error));
+  await tick(reachWithinMs - 1);
+  assert.deepEqual(errors, []);
+  await tick(1);
+  assert.match(String(errors), /newest entries/);
+});
+
+test("nobody waits any longer when reading ends", async (t) => {
+  const { tail } = await open(t);
+  const reached = tail.reach(new Map([[0, 1]]));
+  await tail.stop();
+  await reached;
 });

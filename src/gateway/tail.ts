@@ -1,6 +1,8 @@
 import { type EventLog, PositionExpiredError, type ReadResult } from "../eventlog/eventlog.ts";
 import { backoffMs, pause } from "../lib/backoff.ts";
+import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
+import { AwaitedOffsets } from "./awaited-offsets.ts";
 import type { Hub } from "./hub.ts";
 
 /** Entries of one read: after each, everybody who waits is written to. */
@@ -10,6 +12,9 @@ const readBytes = 1_048_576;
 /** Entries of each partition that are read back at the start, so that whoever comes back after a restart is served. */
 export const prefillEntries = 1_000;
 const retry = { baseMs: 50, factor: 2, maxMs: 2_000 } as const;
+
+/** How long somebody waits at most for what the log holds already to be read, milliseconds. */
+export const reachWithinMs = 10_000;
 
 /** How often notices that are older than what was read make it ask where the log ends, at most, milliseconds. */
 export const lateCheckEveryMs = 1_000;
@@ -22,6 +27,7 @@ type Place = {
   head: number;
   last: LastEntry | undefined;
   reading: boolean;
+  readonly awaited: AwaitedOffsets;
 };
 
 export type TailDeps = {
@@ -53,7 +59,13 @@ export class Tail {
   constructor(deps: TailDeps, from: readonly number[]) {
     this.#deps = deps;
     this.#generation = deps.eventlog.generation;
-    this.#places = from.map((offset) => ({ offset, head: offset, last: undefined, reading: false }));
+    this.#places = from.map((offset) => ({
+      offset,
+      head: offset,
+      last: undefined,
+      reading: false,
+      awaited: new AwaitedOffsets(),
+    }));
   }
 
   /** Where to begin: a little before the end, but not before what retention has left. */
@@ -75,9 +87,29 @@ export class Tail {
     await Promise.all(heads.map((head, partition) => this.#readUpTo(partition, head)));
   }
 
+  /**
+   * Resolves when the partitions have been read up to these offsets, or what was there is known to be lost. Rejects with
+   * `unavailable` when that takes longer than `reachWithinMs`.
+   */
+  async reach(offsets: ReadonlyMap<number, number>): Promise<void> {
+    await Promise.all([...offsets].map(([partition, offset]) => this.#reachOne(partition, offset)));
+  }
+
+  async #reachOne(partition: number, offset: number): Promise<void> {
+    const place = this.#places[partition];
+    if (place === undefined || place.offset >= offset) return;
+    const isReached = place.awaited.wait(offset, reachWithinMs);
+    void this.#follow(this.#readUpTo(partition, offset));
+    if (await isReached) return;
+    throw new AppError("unavailable", {
+      detail: "the newest entries of the log cannot be read at the moment",
+    });
+  }
+
   async stop(): Promise<void> {
     for (const end of this.#ends) end();
     this.#stopping.abort();
+    for (const place of this.#places) place.awaited.passed(Number.POSITIVE_INFINITY);
     await Promise.all(this.#reads);
   }
 
@@ -153,6 +185,7 @@ export class Tail {
       this.#deps.log.error({ err: error, partition }, "entries could not be pushed");
       this.#deps.onLost(partition, end);
     }
+    place.awaited.passed(end);
   }
 
   #lose(partition: number, place: Place, head: number): void {
@@ -160,6 +193,7 @@ export class Tail {
     place.head = Math.max(place.head, head);
     place.last = undefined;
     this.#deps.onLost(partition, head);
+    place.awaited.passed(Number.POSITIVE_INFINITY);
   }
 
   /** Late notices are many and losses few, so nothing waits for this; but no notice is left without it. */

@@ -3,14 +3,15 @@ import {
   type Notification,
   type NotificationCreatedData,
   type NotificationMarkedData,
+  type Place,
   SeedPush,
   SeedRead,
   SeedReadAck,
 } from "../../../protocol/notifications.ts";
 import { topics } from "../../../protocol/topics.ts";
 import { Type } from "typebox";
-import { type Actor, actorName, personOf } from "../../access/actor.ts";
-import type { PlainForm } from "../../deps.ts";
+import { actorName, personOf } from "../../access/actor.ts";
+import type { PlainBacklog, PlainForm } from "../../deps.ts";
 import { AppError } from "../../lib/errors.ts";
 import { createCheck } from "../../schema/check.ts";
 import type { ReplayUnread } from "./replay.ts";
@@ -33,22 +34,13 @@ export function createPlain(store: NotificationStore, replay: ReplayUnread): Pla
       requireSame(parameters, "login", username);
       return [topics.user(id), topics.everybody()];
     },
-    backlog: (actor) => unreadOf(replay, actor),
+    backlog: (actor) => backlogOf(replay, personOf(actor).id),
     render: (_topic, type, data, nowMs) => {
-      // Of what was redacted nothing is left to show.
-      if (type === "notification.created") {
-        const { notification } = data as Partial<NotificationCreatedData>;
-        return pushUnlessOver(notification, nowMs);
-      }
-      if (type === "broadcast.created") {
-        // All who listen are told the same: who has turned it off hears it now, and never again.
-        const { broadcast } = data as Partial<BroadcastCreatedData>;
-        return pushUnlessOver(broadcast, nowMs);
-      }
-      if (type !== "notification.marked") return [];
-      const { state, notifications = [] } = data as Partial<NotificationMarkedData>;
-      if (state === undefined || state === "seen") return [];
-      return notifications.map((place) => ackText(place));
+      if (type === "notification.marked") return readIn(data).map((place) => ackText(place));
+      const notification = createdIn(type, data);
+      // Whoever was slow to take it, or the log to tell it: what has ended meanwhile is not pushed.
+      const isOver = notification === undefined || Date.parse(notification.expires_at) <= nowMs;
+      return isOver ? [] : [pushText(notification)];
     },
     accepts: (frame) => frame["type"] === "notification.read",
     handle: async ({ actor, params, isHeard }) => {
@@ -72,10 +64,32 @@ function requireSame(parameters: URLSearchParams, name: string, own: string): vo
   throw new AppError("forbidden", { detail: `the token says who you are, and it is not whom ${name} names` });
 }
 
-async function* unreadOf(replay: ReplayUnread, actor: Actor): AsyncIterable<readonly string[]> {
-  const userId = personOf(actor).id;
+/**
+ * All that is unread. What comes while that is read may be in it, or have been read on another device since: what a device
+ * reads of broadcasts comes in the person's own topic, which is looked at first, so that none is told after its end.
+ */
+function backlogOf(replay: ReplayUnread, userId: number): PlainBacklog {
+  const known = new Set<string>();
+  return {
+    texts: unreadOf(replay, userId, known),
+    isNews: (type, data) => {
+      if (type === "notification.marked") {
+        for (const { notification_id: id } of readIn(data)) known.add(id);
+      }
+      const id = createdIn(type, data)?.notification_id;
+      return id === undefined || !known.has(id);
+    },
+  };
+}
+
+async function* unreadOf(
+  replay: ReplayUnread,
+  userId: number,
+  known: Set<string>,
+): AsyncIterable<readonly string[]> {
   for (let after = "0-0"; ;) {
     const page = await replay({ userId, after });
+    for (const { notification_id: id } of page) known.add(id);
     const last = page.at(-1);
     if (last !== undefined) yield page.map(pushText);
     if (last === undefined || page.length < replayPageRows) return;
@@ -83,10 +97,18 @@ async function* unreadOf(replay: ReplayUnread, actor: Actor): AsyncIterable<read
   }
 }
 
-/** Whoever was slow to take it, or the log to tell it: what has ended meanwhile is not pushed. */
-function pushUnlessOver(notification: Notification | undefined, nowMs: number): readonly string[] {
-  const isOver = notification === undefined || Date.parse(notification.expires_at) <= nowMs;
-  return isOver ? [] : [pushText(notification)];
+/** What the entry tells of for the first time; nothing when it tells of something else, or was redacted. */
+function createdIn(type: string, data: unknown): Notification | undefined {
+  if (type === "notification.created") return (data as Partial<NotificationCreatedData>).notification;
+  // All who listen are told the same: who has turned it off hears it now, and never again.
+  if (type === "broadcast.created") return (data as Partial<BroadcastCreatedData>).broadcast;
+  return undefined;
+}
+
+/** The places of what the entry says is read. */
+function readIn(data: unknown): readonly Place[] {
+  const { state, notifications = [] } = data as Partial<NotificationMarkedData>;
+  return state === undefined || state === "seen" ? [] : notifications;
 }
 
 /** The seed's frame: nothing but its own fields. */
@@ -99,6 +121,6 @@ function pushText({ notification_id, stream_id, message, created_at, source, sta
   return JSON.stringify({ type: "notification.push", data });
 }
 
-function ackText({ notification_id, stream_id }: { notification_id: string; stream_id: string }): string {
+function ackText({ notification_id, stream_id }: Place): string {
   return JSON.stringify({ type: "notification.read.ack", data: { notification_id, stream_id } });
 }

@@ -145,16 +145,15 @@ export class SeedDevice implements Device {
     const place = placeOf(stream_id);
     const told = ledger.hear(userId, { id, text: message, place });
     const which = isBroadcastPlace(stream_id) ? "shared" : "own";
-    // What was known to be read before the handshake began may not be told on this connection. What is done with
-    // broadcasts comes in another topic than they do, and sometimes before them.
+    // What was known to be read before the handshake began may not be told on this connection. While it lasts, what is
+    // done with broadcasts comes in another topic than they do, and sometimes before them.
     if ((which === "own" && acked.has(id)) || (told.ackedMs ?? Infinity) < begunMs)
       ledger.fault(`${id} was told to ${userId} again after it was acknowledged as read`);
-    if (heard.has(id)) return;
+    if (heard.has(id)) return ledger.fault(`${id} was told to ${userId} twice on one connection`);
     heard.add(id);
     noteWait(ledger, told, openedMs);
     if (comparePlaces(place, last[which]) > 0) last[which] = place;
-    // What was read between the two moments at which it joined its topic and was told what is unread comes late.
-    else if (!ledger.isReadSaid(told)) ledger.fault(`${userId} was told ${stream_id} out of order`);
+    else ledger.fault(`${userId} was told ${stream_id} out of order`);
     readSometimes(this.#options, told);
   }
 
