@@ -62,11 +62,12 @@ test("a connection in the seed's form hears everything once and in order, whatev
   });
   const done = new AbortController();
   const said = new Set<string>();
+  let broadcasts = 0;
   const tell = async (): Promise<void> => {
-    for (let n = 0, shared = 0; !done.signal.aborted; n++) {
-      const json = { message: `m${n}`, source: "ops" };
-      if (n % 5 === 0 && shared < limits.broadcasts) {
-        shared++;
+    while (!done.signal.aborted) {
+      const json = { message: "Hello", source: "ops" };
+      if (prng.chance(0.2) && broadcasts < limits.broadcasts) {
+        broadcasts++;
         const answer = await scene.request("POST", "/api/v1/broadcasts", { key, json });
         told.add(answer.as(BroadcastAccepted).broadcast_id);
       } else {
@@ -76,35 +77,48 @@ test("a connection in the seed's form hears everything once and in order, whatev
       }
     }
   };
-  let heard = 0;
-  const faults: string[] = [];
-  const connect = async (): Promise<void> => {
-    const begunMs = performance.now();
+  /** Reads some of what the client has heard, and notes what it knows to be read. */
+  const readSome = (client: SeedClient, share: number): void => {
+    for (const { notification_id: id } of client.pushes) {
+      if (said.has(id) || !prng.chance(share)) continue;
+      said.add(id);
+      client.read(id);
+    }
+    for (const id of client.acks) if (!acked.has(id)) acked.set(id, performance.now());
+  };
+  const connect = (): SeedClient => {
     const client = new SeedClient(scene.url, { user_id: user.id }, token);
     clients.add(client);
-    await client.opened();
+    return client;
+  };
+  let heard = 0;
+  const faults: string[] = [];
+  const comeAndGo = async (): Promise<void> => {
+    const begunMs = performance.now();
+    const client = await connect().opened();
     for (let looks = prng.between(0, 6); looks > 0; looks--) {
       await new Promise((resolve) => setImmediate(resolve));
-      for (const { notification_id: id } of client.pushes) {
-        if (said.has(id) || !prng.chance(0.2)) continue;
-        said.add(id);
-        client.read(id);
-      }
-      for (const id of client.acks) if (!acked.has(id)) acked.set(id, performance.now());
+      readSome(client, 0.05);
     }
     heard += client.pushes.length;
     faults.push(...faultsOf(client.frames, begunMs, acked));
     client.drop();
     clients.delete(client);
   };
-  const telling = tell();
-  await inLanes(connections, lanes, connect).finally(() => done.abort());
-  await telling;
+  const stay = async (): Promise<void> => {
+    const client = await connect().opened();
+    while (!done.signal.aborted) {
+      await new Promise((resolve) => setImmediate(resolve));
+      readSome(client, 0.3);
+    }
+  };
+  const others = [stay(), tell(), tell(), tell()];
+  await inLanes(connections, lanes, comeAndGo).finally(() => done.abort());
+  await Promise.all(others);
   t.diagnostic(`${told.size} told, ${heard} heard, ${said.size} read`);
   assert.deepEqual(faults, []);
   // Nothing was lost by it: what is unread is on the last connection, all of it.
-  const last = new SeedClient(scene.url, { user_id: user.id }, token);
-  clients.add(last);
+  const last = connect();
   await eventually("the last connection has heard all", () =>
     [...told].every((id) => said.has(id) || last.pushes.some((one) => one.notification_id === id)),
   );

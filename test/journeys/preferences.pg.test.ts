@@ -70,6 +70,7 @@ const bad: readonly (readonly [what: string, body: unknown, at: string])[] = [
   ["days by name", { quiet_hours: { from: "22:00", to: "07:00", days: ["mon"] } }, "/quiet_hours/days/0"],
   ["muted for how long", { muted_until: 3_600 }, "/muted_until"],
   ["muted until a day without a time", { muted_until: "2026-01-01" }, "/muted_until"],
+  ["muted until the year 10000 of UTC", { muted_until: "9999-12-31T23:59:59-01:00" }, "/muted_until"],
   ["muted until the 30th of February", { muted_until: "2026-02-30T00:00:00Z" }, "/muted_until"],
   ["a digest of too few minutes", { digest_minutes: limits.digestMinutesMin - 1 }, "/digest_minutes"],
   ["a digest of too many minutes", { digest_minutes: limits.digestMinutes + 1 }, "/digest_minutes"],

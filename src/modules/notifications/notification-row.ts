@@ -39,3 +39,10 @@ export function placeNumbers(streamId: string): readonly [number, number] {
   const [ms = 0, n = 0] = streamId.split("-").map(Number);
   return [ms, n];
 }
+
+/** Less than zero when the first one comes before the second. */
+export function compareStreamIds(a: string, b: string): number {
+  const [aMs, aN] = placeNumbers(a);
+  const [bMs, bN] = placeNumbers(b);
+  return aMs - bMs || aN - bN;
+}

@@ -40,7 +40,7 @@ export async function openStage(
   };
 }
 
-/** The transaction, which tells as well what it locks, in order: `person 7`, the `ledger` of broadcasts, the `log`. */
+/** The transaction, which tells as well what it locks, in order: `person 7`, the `ledger` of broadcasts, `origins`, the `log`. */
 export function notingLocks(tx: Tx, locks: string[]): Tx {
   return {
     ...tx,
@@ -50,6 +50,7 @@ export function notingLocks(tx: Tx, locks: string[]): Tx {
         if (text.includes("from notification_person")) locks.push(...ids.map((id) => `person ${id}`));
         else locks.push(text.includes("from notification_broadcast_ledger") ? "ledger" : "log");
       }
+      if (/(insert into|delete from|update) notification_origin/.test(text)) locks.push("origins");
       return tx.query(text, values, options);
     },
   };

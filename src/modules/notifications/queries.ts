@@ -9,7 +9,7 @@ import { limits } from "../../../protocol/limits.ts";
 import { decodeCursor, encodeCursor } from "../../lib/cursor.ts";
 import { type Queryable, arrayLiteral } from "../../lib/db.ts";
 import { broadcastsOf, countsAsUnread, readLiving, readWishes } from "./broadcasts/views.ts";
-import { type NotificationRow, placeNumbers, toNotification } from "./notification-row.ts";
+import { type NotificationRow, compareStreamIds, placeNumbers, toNotification } from "./notification-row.ts";
 import { type Replay, replayPageRows } from "./store.ts";
 
 const columns =
@@ -112,12 +112,6 @@ export async function replayUnread(
     const all = [...(own[i] ?? []), ...told];
     return all.toSorted((a, b) => compareStreamIds(a.stream_id, b.stream_id)).slice(0, replayPageRows);
   });
-}
-
-function compareStreamIds(a: string, b: string): number {
-  const [aMs, aN] = placeNumbers(a);
-  const [bMs, bN] = placeNumbers(b);
-  return aMs - bMs || aN - bN;
 }
 
 /** Of their own ones. */

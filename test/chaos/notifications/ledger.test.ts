@@ -37,6 +37,22 @@ test("what is held is due when a device has heard it, and in quiet hours none ma
   assert.deepEqual([due(1), ledger.faults], [["n1", "n2"], []]);
 });
 
+test("what is brief and was held ends so long after it was told", () => {
+  const { ledger, hear } = open("brief 1", "brief 2");
+  for (const [n, held] of [
+    [1, true],
+    [2, false],
+  ] as const) {
+    ledger.accept(1, `n${n}`, `brief ${n}`, held);
+    const told = ledger.of(1).told.get(`n${n}`);
+    assert.ok(told !== undefined);
+    told.endsAt = 7;
+    ledger.of(1).liftedMs = Infinity;
+    hear(`n${n}`, `brief ${n}`, n);
+    assert.equal(told.endsAt > Date.now(), held);
+  }
+});
+
 test("a digest stands for as many as were accepted into it", () => {
   const { ledger, due } = open("bulletin 1", "bulletin 2");
   for (const text of ["bulletin 1", "bulletin 2"]) ledger.accept(2, "d", text, true);

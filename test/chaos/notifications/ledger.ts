@@ -137,6 +137,8 @@ export class Ledger {
     if (unsent !== undefined) this.fault(`${userId} was told "${unsent}", never sent`);
     if (told.held && liftedMs < (account.sent.get(text) ?? 0))
       this.fault(`${userId} was told "${text}" in their quiet hours`);
+    // It lives from when it was told, not from when it was accepted.
+    if (told.held && told.kind === "brief") told.endsAt = Date.now() + briefTtlMs;
     // Of a broadcast it is not known yet how long it is due.
     if (told.kind !== "shared" && told.dueMs === Infinity) told.dueMs = performance.now();
   }

@@ -210,5 +210,8 @@ test("those who are told and those from whom something is taken back are locked 
   const entries = await take();
   locks.length = 0;
   await follow(entries);
-  assert.deepEqual([...new Set(locks)], [...[ann, bob, eve].map(({ id }) => `person ${id}`), "log"]);
+  assert.deepEqual(
+    [...new Set(locks)],
+    [...[ann, bob, eve].map(({ id }) => `person ${id}`), "origins", "log"],
+  );
 });

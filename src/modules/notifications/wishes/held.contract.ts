@@ -11,7 +11,7 @@ import { parseData } from "../../../eventlog/eventlog.ts";
 import type { AppError } from "../../../lib/errors.ts";
 import type { NotifyAnswer } from "../decide-notify.ts";
 import type { Stage } from "../notifications.fixture.ts";
-import { digestBatchMax, releaseBatchMax, skippedMax } from "./release.ts";
+import { digestBatchMax, putOffMax, putOffMs, releaseBatchMax } from "./release.ts";
 import { idsOf, requestTo } from "../requests.fixture.ts";
 
 const never = new AbortController().signal;
@@ -364,7 +364,7 @@ export function testHeldNotifications(name: string, open: () => Promise<Stage>):
     assert.deepEqual([(await told(stage, ann)).length, (await told(stage, bob)).length], [2, 1]);
   });
 
-  test(`${name}: what cannot be told holds up nobody, and is tried again by the next run`, async () => {
+  test(`${name}: what cannot be told holds up nobody, and is tried again after a while`, async () => {
     const stage = await open();
     const { store, person, clock, db } = stage;
     const people = await Promise.all(Array.from({ length: 9 }, person));
@@ -386,25 +386,32 @@ export function testHeldNotifications(name: string, open: () => Promise<Stage>):
       people.map((_, n) => (n === 4 || n === 7 ? 1 : 2)),
     );
     await db.query("delete from notification where id = any($1::uuid[])", [taken]);
+    assert.equal(await store.release(never), 0, "they are tried again after a while");
+    clock.advance(putOffMs);
     assert.equal(await store.release(never), 2);
   });
 
-  test(`${name}: so many that cannot be told are left aside, and of one more the run says so`, async () => {
+  test(`${name}: so many that cannot be told are put off by one run, and one more ends it but not that of digests, nor the next one`, async () => {
     const { store, person, clock, db } = await open();
-    const people = await Promise.all(Array.from({ length: skippedMax + 1 }, person));
+    const people = await Promise.all(Array.from({ length: putOffMax + 2 }, person));
+    const reader = await person();
     for (const id of people) await store.setPreferences(who(id), quietUntilSeven);
-    const [answer] = await store.notify([requestTo(people)]);
-    const take = (ids: readonly string[]) =>
-      db.query(
-        `insert into notification (id, user_id, stream_ms, stream_n, message, source, category, critical, created_at, expires_at)
-         select id, $2, 1, n, 'x', 'x', 'x', false, now(), now() from unnest($1::uuid[]) with ordinality t(id, n)`,
-        [ids, people[0]],
-      );
+    await store.setPreferences(who(reader), { default: digest });
+    const [answer] = await store.notify([requestTo(people), requestTo([reader])]);
+    const ids = idsOf(answer);
     clock.advance(7 * hourMs);
-    await take(idsOf(answer));
+    // Something else has the ids of all but the last.
+    await db.query(
+      `insert into notification (id, user_id, stream_ms, stream_n, message, source, category, critical, created_at, expires_at)
+       select id, $2, 1, n, 'x', 'x', 'x', false, now(), now() from unnest($1::uuid[]) with ordinality t(id, n)`,
+      [ids.slice(0, -1), people[0]],
+    );
     await assert.rejects(store.release(never), /duplicate key/);
-    await db.query("delete from notification where id = $1", [idsOf(answer)[3]]);
-    assert.equal(await store.release(never), 1);
+    assert.equal((await store.unread(reader)).unread, 1, "digests are closed all the same");
+    assert.equal(await store.release(never), 1, "the one that can be told is not held up for good");
+    await db.query("delete from notification where id = any($1::uuid[])", [ids.slice(0, -1)]);
+    clock.advance(putOffMs);
+    assert.equal(await store.release(never), putOffMax + 1);
   });
 
   test(`${name}: more digests than one transaction closes are all closed`, async () => {

@@ -10,8 +10,6 @@ export type Wanted = {
   readonly limit: number;
   /** What was due at this moment, Unix milliseconds: of one run everything is judged by the same. */
   readonly dueMs: number;
-  /** Left alone by this run. */
-  readonly skipped: readonly string[];
   /** Hears which ids are looked at. */
   readonly onDue: (ids: readonly string[]) => void;
 };
@@ -44,12 +42,12 @@ const heldColumns =
 export async function releasePart(
   tx: Tx,
   { eventlog, clock, people }: PartDeps,
-  { limit, dueMs, skipped, onDue }: Wanted,
+  { limit, dueMs, onDue }: Wanted,
 ): Promise<Part> {
   const { rows: due } = await tx.query<{ id: string; user_id: number }>(
     `select id, user_id from notification_held
-      where digest_id is null and release_at <= $1 and id <> all($3::uuid[]) order by release_at, place limit $2`,
-    [new Date(dueMs), limit, skipped],
+      where digest_id is null and release_at <= $1 order by release_at, place limit $2`,
+    [new Date(dueMs), limit],
   );
   if (due.length === 0) return nothing;
   onDue(due.map(({ id }) => id));
@@ -97,15 +95,14 @@ type DigestRow = {
 export async function closePart(
   tx: Tx,
   { eventlog, clock, people }: PartDeps,
-  { limit, dueMs, skipped, onDue }: Wanted,
+  { limit, dueMs, onDue }: Wanted,
 ): Promise<Part> {
   const { rows: due } = await tx.query<DigestRow>(
     `select id, user_id, category, gathered from (
        select d.*, sum(gathered) over (order by closes_at, id) - gathered as before
-         from (select * from notification_digest where closes_at <= $1 and id <> all($4::uuid[])
-                order by closes_at, id limit $2) d) d
+         from (select * from notification_digest where closes_at <= $1 order by closes_at, id limit $2) d) d
       where before < $3`,
-    [new Date(dueMs), limit, gatheredBatchMax, skipped],
+    [new Date(dueMs), limit, gatheredBatchMax],
   );
   if (due.length === 0) return nothing;
   onDue(due.map(({ id }) => id));
