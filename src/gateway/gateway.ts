@@ -227,6 +227,11 @@ export class Gateway {
     }
   }
 
+  /** How often it was in doubt whether what the log has shown is still in it. */
+  get doubts(): number {
+    return this.#tail.doubts;
+  }
+
   /** Resolves when the log has been read so far, by partition; rejects when that takes too long. */
   reach(heads: ReadonlyMap<number, number>): Promise<void> {
     return this.#tail.reach(heads);

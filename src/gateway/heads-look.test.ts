@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { settled } from "./delivery.fixture.ts";
-import { createHeadsLook } from "./heads-look.ts";
+import { createHeadsLook, lookMaxMs } from "./heads-look.ts";
 
 /** A log whose looks end when the test says so; each finds how many there were. */
 function open() {
@@ -45,4 +45,22 @@ test("a look that fails fails for those who share it, and for nobody after them"
   await settled();
   answers[1]?.();
   assert.deepEqual(await second, [2]);
+});
+
+test("a look that hangs holds up the next one for so long and no longer", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { look, answers } = open();
+  const hanging = look();
+  await settled();
+  const next = look();
+  t.mock.timers.tick(lookMaxMs - 1);
+  await settled();
+  assert.equal(answers.length, 1);
+  t.mock.timers.tick(1);
+  await settled();
+  assert.equal(answers.length, 2);
+  answers[1]?.();
+  assert.deepEqual(await next, [2]);
+  answers[0]?.();
+  assert.deepEqual(await hanging, [1]);
 });

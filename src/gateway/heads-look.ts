@@ -1,14 +1,18 @@
 import type { EventLog } from "../eventlog/eventlog.ts";
+import { endsWithin } from "../lib/backoff.ts";
+
+/** How long a look holds up the next one, milliseconds. */
+export const lookMaxMs = 1_000;
 
 /**
  * Looks where the log ends, for many at once: who asks while a look is under way shares the next one with all others who
- * do. So every answer is of after the question, and thousands that connect together cost a few looks.
+ * do, unless it takes long. So every answer is of after the question, and thousands that connect together cost a few looks.
  */
 export function createHeadsLook(eventlog: Pick<EventLog, "heads">): () => Promise<readonly number[]> {
   let underway: Promise<unknown> = Promise.resolve();
   let next: Promise<readonly number[]> | undefined;
   const look = async (): Promise<readonly number[]> => {
-    await underway.catch(() => undefined);
+    await endsWithin(underway, lookMaxMs).catch(() => undefined);
     next = undefined;
     const found = eventlog.heads();
     underway = found;

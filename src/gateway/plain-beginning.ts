@@ -2,6 +2,7 @@ import type { CloseReason } from "../../protocol/close-codes.ts";
 import type { EntryFrame } from "../../protocol/frames.ts";
 import type { Actor } from "../access/actor.ts";
 import type { PlainBacklog } from "../deps.ts";
+import { AppError } from "../lib/errors.ts";
 import type { Connection } from "./connection.ts";
 import { frameText, textFrame } from "./frame-bytes.ts";
 import type { Pushed } from "./ring.ts";
@@ -12,6 +13,8 @@ export type PlainGateway = {
   readonly subscribing: SubscribingDeps;
   /** Resolves when this gateway has read the log so far, by partition; rejects when that takes too long. */
   reach(heads: ReadonlyMap<number, number>): Promise<void>;
+  /** How often it was in doubt whether what the log has shown is still in it. */
+  readonly doubts: number;
   end(connection: Connection, reason: CloseReason): void;
 };
 
@@ -62,7 +65,10 @@ async function tellBacklog(
   connection: Connection,
   { texts, isNews }: PlainBacklog,
 ): Promise<ToldFirst> {
+  const { doubts } = gateway;
   const heads = await gateway.subscribing.heads();
+  // First, so that a gateway that is far behind sends everybody away before they cost anything.
+  await gateway.reach(ownOf(connection, heads));
   for await (const page of texts) {
     for (const frames of slicesOf(page.map(textFrame), ({ length }) => length)) {
       connection.write(Buffer.concat(frames));
@@ -71,8 +77,10 @@ async function tellBacklog(
     }
   }
   const after = await gateway.subscribing.heads();
-  const partitions = [...connection.subscriptions.values()].map(({ channel }) => channel.partition);
-  await gateway.reach(new Map(partitions.map((partition) => [partition, after[partition] ?? 0])));
+  await gateway.reach(ownOf(connection, after));
+  // Entries that this gateway has never seen may be lost, and others have come in their places.
+  if (doubts !== gateway.doubts)
+    throw new AppError("unavailable", { detail: "the log may have lost entries" });
   return {
     heads,
     isNews: (pushed: Pushed) => {
@@ -80,4 +88,10 @@ async function tellBacklog(
       return isNews(entry.type, entry.data);
     },
   };
+}
+
+/** Of the partitions that the connection's topics lie in. */
+function ownOf({ subscriptions }: Connection, heads: readonly number[]): ReadonlyMap<number, number> {
+  const partitions = [...subscriptions.values()].map(({ channel }) => channel.partition);
+  return new Map(partitions.map((partition) => [partition, heads[partition] ?? 0]));
 }

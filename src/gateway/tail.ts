@@ -118,6 +118,11 @@ export class Tail {
     return this.#generation;
   }
 
+  /** How often it was in doubt whether what the log has shown is still in it. */
+  get doubts(): number {
+    return this.#doubts;
+  }
+
   /** How far each partition has been read. */
   offsets(): readonly number[] {
     return this.#places.map(({ offset }) => offset);

@@ -11,8 +11,10 @@ import { openAccounts } from "./accounts.ts";
 import { inLanes } from "./lean-client.ts";
 import { SeedClient, type SeedFrame, idsOf } from "./notifications.ts";
 
-const connections = 400;
-const lanes = 8;
+const connections = 200;
+const lanes = 6;
+/** Unread from the beginning on, some of them broadcasts: more than one page of what a connection is told first. */
+const unreadAtFirst = 130;
 
 /** When each was first heard to be read, anywhere. */
 type Acked = Map<string, number>;
@@ -63,24 +65,30 @@ test("a connection in the seed's form hears everything once and in order, whatev
   const done = new AbortController();
   const said = new Set<string>();
   let broadcasts = 0;
-  const tell = async (): Promise<void> => {
-    while (!done.signal.aborted) {
-      const json = { message: "Hello", source: "ops" };
-      if (prng.chance(0.2) && broadcasts < limits.broadcasts) {
-        broadcasts++;
-        const answer = await scene.request("POST", "/api/v1/broadcasts", { key, json });
-        told.add(answer.as(BroadcastAccepted).broadcast_id);
-      } else {
-        const own = { ...json, target: [{ id: user.id }] };
-        const answer = await scene.request("POST", "/api/v1/notify", { key, json: own });
-        for (const id of idsOf(answer.as(Notified).results)) told.add(id);
-      }
+  const tellOne = async (): Promise<void> => {
+    const json = { message: "Hello", source: "ops" };
+    if (prng.chance(0.2) && broadcasts < limits.broadcasts) {
+      broadcasts++;
+      const answer = await scene.request("POST", "/api/v1/broadcasts", { key, json });
+      told.add(answer.as(BroadcastAccepted).broadcast_id);
+    } else {
+      const own = { ...json, target: [{ id: user.id }] };
+      const answer = await scene.request("POST", "/api/v1/notify", { key, json: own });
+      for (const id of idsOf(answer.as(Notified).results)) told.add(id);
     }
   };
-  /** Reads some of what the client has heard, and notes what it knows to be read. */
+  const tell = async (): Promise<void> => {
+    while (!done.signal.aborted) await tellOne();
+  };
+  const kept = new Set<string>();
+  /** Reads some of what the client has heard, keeps half of all for good, and notes what it knows to be read. */
   const readSome = (client: SeedClient, share: number): void => {
     for (const { notification_id: id } of client.pushes) {
-      if (said.has(id) || !prng.chance(share)) continue;
+      if (said.has(id) || kept.has(id) || !prng.chance(share)) continue;
+      if (prng.chance(0.5)) {
+        kept.add(id);
+        continue;
+      }
       said.add(id);
       client.read(id);
     }
@@ -100,6 +108,10 @@ test("a connection in the seed's form hears everything once and in order, whatev
       await new Promise((resolve) => setImmediate(resolve));
       readSome(client, 0.05);
     }
+    const due = [...told];
+    const isHeard = (id: string): boolean =>
+      said.has(id) || client.pushes.some((one) => one.notification_id === id);
+    await eventually("what was told before this has been heard", () => due.every(isHeard));
     heard += client.pushes.length;
     faults.push(...faultsOf(client.frames, begunMs, acked));
     client.drop();
@@ -109,9 +121,10 @@ test("a connection in the seed's form hears everything once and in order, whatev
     const client = await connect().opened();
     while (!done.signal.aborted) {
       await new Promise((resolve) => setImmediate(resolve));
-      readSome(client, 0.3);
+      readSome(client, 0.05);
     }
   };
+  for (let n = 0; n < unreadAtFirst; n++) await tellOne();
   const others = [stay(), tell(), tell(), tell()];
   await inLanes(connections, lanes, comeAndGo).finally(() => done.abort());
   await Promise.all(others);

@@ -79,3 +79,21 @@ test("what was redacted, and entries of other kinds, are left to whoever renders
   for (const type of ["notification.created", "broadcast.created", "notification.marked", "session.ended"])
     assert.equal(isNews([type, {}]), true, type);
 });
+
+test("pages go on from the last of each kind: what comes behind the place of the other kind is on the next one", async () => {
+  const first = [...Array.from({ length: replayPageRows - 1 }, (_, n) => own(n + 1)), shared(100)];
+  const wishes: unknown[] = [];
+  const { texts, isNews } = backlogOf((wish) => {
+    wishes.push(wish.after);
+    return Promise.resolve((wishes.length === 1 ? first : [own(90)]).map(one));
+  }, 1);
+  for await (const page of texts) assert.ok(page.length > 0);
+  assert.deepEqual(wishes, [
+    { own: "0-0", shared: "0-0" },
+    { own: own(replayPageRows - 1), shared: shared(100) },
+  ]);
+  assert.deepEqual(
+    [own(89), own(90), own(91)].map((place) => isNews(...told(place))),
+    [false, false, true],
+  );
+});

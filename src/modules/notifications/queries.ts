@@ -107,7 +107,7 @@ export async function replayUnread(
   if (living.broadcasts.length === 0) return own;
   return wishes.map(({ userId, after }, i) => {
     const told = broadcastsOf(living, people.get(userId), nowMs).filter(
-      (one) => countsAsUnread(one) && compareStreamIds(one.stream_id, after) > 0,
+      (one) => countsAsUnread(one) && compareStreamIds(one.stream_id, after.shared) > 0,
     );
     const all = [...(own[i] ?? []), ...told];
     return all.toSorted((a, b) => compareStreamIds(a.stream_id, b.stream_id)).slice(0, replayPageRows);
@@ -120,7 +120,7 @@ async function readUnread(
   wishes: readonly Replay[],
   nowMs: number,
 ): Promise<readonly (readonly Notification[])[]> {
-  const places = wishes.map(({ after }) => placeNumbers(after));
+  const places = wishes.map(({ after }) => placeNumbers(after.own));
   const { rows } = await db.query<NotificationRow & { readonly place: number }>(
     `select w.place, n.* from unnest($1::bigint[], $2::bigint[], $3::int[]) with ordinality w(user_id, ms, n, place)
       cross join lateral (

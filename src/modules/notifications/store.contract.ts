@@ -16,10 +16,9 @@ import { eventually } from "../../../test/harness.ts";
 import { parseData } from "../../eventlog/eventlog.ts";
 import type { Stage } from "./notifications.fixture.ts";
 import { idsOf, requestTo } from "./requests.fixture.ts";
-import { replayPageRows } from "./store.ts";
+import { replayPageRows, toldNothing, toldWith } from "./store.ts";
 
 const never = new AbortController().signal;
-const nobody = "0-0";
 
 /** What every store promises (`store.ts`), tried on one. */
 export function testNotificationStore(name: string, open: () => Promise<Stage>): void {
@@ -37,7 +36,7 @@ export function testNotificationStore(name: string, open: () => Promise<Stage>):
       [annsId, "Привет", "unread", "/x"],
     );
     assert.deepEqual(await store.unread(bob), { unread: 1, version: 1 });
-    assert.deepEqual(await store.replay([{ userId: ann, after: nobody }]), [notifications]);
+    assert.deepEqual(await store.replay([{ userId: ann, after: toldNothing }]), [notifications]);
     const [entry, ...rest] = await entries(ann);
     assert.ok(entry !== undefined);
     assert.deepEqual(
@@ -121,7 +120,7 @@ export function testNotificationStore(name: string, open: () => Promise<Stage>):
       await Promise.all([0, 1, 2, 3, 4].map((n) => store.notify(many.slice(n * 2_000, (n + 1) * 2_000))))
     ).flat();
     assert.equal(answers.length, limits.notificationsPerPerson);
-    const [oldest] = (await store.replay([{ userId: ann, after: nobody }]))[0] ?? [];
+    const [oldest] = (await store.replay([{ userId: ann, after: toldNothing }]))[0] ?? [];
     await store.mark(who, { state: "read", up_to: oldest?.stream_id ?? "" });
     const [fits, full] = await store.notify([requestTo([ann]), requestTo([ann])]);
     assert.deepEqual([idsOf(fits).includes("inbox_full"), idsOf(full)], [false, ["inbox_full"]]);
@@ -216,11 +215,11 @@ export function testNotificationStore(name: string, open: () => Promise<Stage>):
     }
     await store.notify([requestTo([bob])]);
     const [first = [], bobs = []] = await store.replay([
-      { userId: ann, after: nobody },
-      { userId: bob, after: nobody },
+      { userId: ann, after: toldNothing },
+      { userId: bob, after: toldNothing },
     ]);
     assert.deepEqual([first.length, bobs.length], [replayPageRows, 1]);
-    const [rest = []] = await store.replay([{ userId: ann, after: first.at(-1)?.stream_id ?? "" }]);
+    const [rest = []] = await store.replay([{ userId: ann, after: toldWith(toldNothing, first) }]);
     assert.deepEqual(
       [...first, ...rest].map(({ notification_id }) => notification_id),
       ids,
@@ -396,7 +395,7 @@ function testProperty(name: string, open: () => Promise<Stage>): void {
         if (told !== undefined) assert.equal(parseData<Unread>(told).unread, unread, told.type);
         toldAt.set(userId, told?.id);
       }
-      const [replayed = []] = await store.replay([{ userId, after: nobody }]);
+      const [replayed = []] = await store.replay([{ userId, after: toldNothing }]);
       const open = model.alive(now).filter(({ state }) => rank(state) < rank("read"));
       assert.deepEqual(
         replayed.map((seen) => seen.notification_id),

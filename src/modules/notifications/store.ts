@@ -5,6 +5,7 @@ import type {
   NotificationsQuery,
   Unread,
 } from "../../../protocol/notifications.ts";
+import { isBroadcastPlace } from "../../../protocol/broadcast-rules.ts";
 import type { NewPreferences, Preferences } from "../../../protocol/preferences.ts";
 import type { AppError } from "../../lib/errors.ts";
 import type { NotifyAnswer, NotifyRequest } from "./decide-notify.ts";
@@ -23,7 +24,7 @@ import type { Marked } from "./mark.ts";
  * 4. What has ended is neither listed nor replayed nor marked, whether it has been removed yet or not.
  * 5. A request that is repeated under its key within 24 hours has no effect and gets the same answer.
  * 6. What was accepted and not told because of what the person wishes is held, and `release` tells it when it is due: of
- *    one person in the order in which it was accepted. Of one person and category one digest gathers at most.
+ *    one person in the order in which it was accepted, but for what cannot be told at that moment. Of one person and category one digest gathers at most.
  */
 export type NotificationStore = {
   /**
@@ -41,7 +42,7 @@ export type NotificationStore = {
   list(userId: number, query: NotificationsQuery): Promise<NotificationPage>;
   unread(userId: number): Promise<Unread>;
   /**
-   * For each wish the next `replayPageRows` notifications that count as unread, after a place, in their order; of all
+   * For each wish the next `replayPageRows` notifications that count as unread, in the order of their places; of all
    * wishes with one look.
    */
   replay(wishes: readonly Replay[]): Promise<readonly (readonly Notification[])[]>;
@@ -61,5 +62,20 @@ export type NotificationStore = {
 /** Notifications of one replay's page. */
 export const replayPageRows = 50;
 
-/** Whose unread notifications, after which stream id; "0-0" is before all of them. */
-export type Replay = { readonly userId: number; readonly after: string };
+/** How far somebody was told: up to which stream id of their own, and of broadcasts. The places of the two are of different clocks. */
+export type ToldUpTo = { readonly own: string; readonly shared: string };
+export const toldNothing: ToldUpTo = { own: "0-0", shared: "0-0" };
+
+/** The same when they were told this page, too. */
+export function toldWith(before: ToldUpTo, page: readonly Pick<Notification, "stream_id">[]): ToldUpTo {
+  const last = { ...before };
+  for (const { stream_id: streamId } of page) last[kindOfPlace(streamId)] = streamId;
+  return last;
+}
+
+export function kindOfPlace(streamId: string): keyof ToldUpTo {
+  return isBroadcastPlace(streamId) ? "shared" : "own";
+}
+
+/** Whose unread notifications, after which places. */
+export type Replay = { readonly userId: number; readonly after: ToldUpTo };

@@ -8,10 +8,9 @@ import type { Preferences } from "../../../../protocol/preferences.ts";
 import { parseData } from "../../../eventlog/eventlog.ts";
 import { type BroadcastStage, openBroadcastStage } from "./broadcasts.fixture.ts";
 import { requestTo } from "../requests.fixture.ts";
-import { replayPageRows } from "../store.ts";
+import { replayPageRows, toldNothing, toldWith } from "../store.ts";
 
 const never = new AbortController().signal;
-const nobody = "0-0";
 
 /** What a person has of what everybody is told. */
 async function listedFor({ broadcasts }: BroadcastStage, userId: number): Promise<readonly string[]> {
@@ -20,7 +19,7 @@ async function listedFor({ broadcasts }: BroadcastStage, userId: number): Promis
 }
 
 /** And what a new connection is told. */
-async function replayedFor({ store }: BroadcastStage, userId: number, after = nobody) {
+async function replayedFor({ store }: BroadcastStage, userId: number, after = toldNothing) {
   const [page = []] = await store.replay([{ userId, after }]);
   return page.map(({ message }) => message);
 }
@@ -100,7 +99,7 @@ test("all up to a place are marked, those for everybody only if the place is one
   clock.advance(1);
   await store.notify([requestTo([ann], { message: "own 2" })]);
   await tell({ message: "all 2" });
-  const [page = []] = await store.replay([{ userId: ann, after: nobody }]);
+  const [page = []] = await store.replay([{ userId: ann, after: toldNothing }]);
   assert.deepEqual(
     page.map(({ message }) => message),
     ["own 1", "all 1", "own 2", "all 2"],
@@ -287,13 +286,12 @@ test("a replay comes page by page with what everybody is told among it, in order
     else await store.notify([requestTo([ann], { message: `m${n}` })]);
   }
   const heard: string[] = [];
-  for (let after = nobody; ;) {
+  for (let after = toldNothing; ;) {
     const [page = []] = await store.replay([{ userId: ann, after }]);
     assert.ok(page.length <= replayPageRows);
     heard.push(...page.map(({ message }) => message));
-    const last = page.at(-1);
-    if (last === undefined || page.length < replayPageRows) break;
-    after = last.stream_id;
+    if (page.length < replayPageRows) break;
+    after = toldWith(after, page);
   }
   assert.deepEqual(heard, words);
 });

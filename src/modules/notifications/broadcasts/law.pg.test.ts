@@ -12,6 +12,7 @@ import {
 import { parseData } from "../../../eventlog/eventlog.ts";
 import { type BroadcastStage, openBroadcastStage } from "./broadcasts.fixture.ts";
 import { idsOf, requestTo } from "../requests.fixture.ts";
+import { toldNothing } from "../store.ts";
 
 const never = new AbortController().signal;
 const people = 3;
@@ -212,7 +213,7 @@ async function check(stage: BroadcastStage, model: Model): Promise<void> {
       shown.filter((one) => one.owner !== undefined && isUnread(n)(one)).length,
       "their own count is that of their own",
     );
-    const [replayed = []] = await stage.store.replay([{ userId, after: "0-0" }]);
+    const [replayed = []] = await stage.store.replay([{ userId, after: toldNothing }]);
     assert.deepEqual(
       replayed.map((one) => one.notification_id),
       shown.filter(isUnread(n)).map(({ id }) => id),

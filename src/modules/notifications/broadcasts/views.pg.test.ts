@@ -4,6 +4,7 @@ import type { Queryable } from "../../../lib/db.ts";
 import { replayUnread } from "../queries.ts";
 import { openBroadcastStage } from "./broadcasts.fixture.ts";
 import { listBroadcasts } from "./views.ts";
+import { toldNothing } from "../store.ts";
 
 /** The same database, in which something happens after so many statements. */
 function meanwhile(db: Queryable, after: number, work: () => Promise<void>): Queryable {
@@ -29,7 +30,7 @@ test("what somebody has read is never unread again to who looks while it ends an
       return list?.broadcasts.filter(({ status }) => status !== "read").map(({ message }) => message) ?? [];
     },
     replay: async (from: Queryable): Promise<readonly string[]> => {
-      const [page] = await replayUnread(from, [{ userId: ann, after: "0-0" }], clock.now());
+      const [page] = await replayUnread(from, [{ userId: ann, after: toldNothing }], clock.now());
       return page?.map(({ message }) => message) ?? [];
     },
   };

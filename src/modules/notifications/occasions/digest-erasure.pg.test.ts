@@ -6,6 +6,7 @@ import type { UserActor } from "../../../access/actor.ts";
 import { parseData, redactedData, redactedType } from "../../../eventlog/eventlog.ts";
 import { limits } from "../../../../protocol/limits.ts";
 import { type Message, generalRoomId } from "../../../../protocol/chat.ts";
+import { followForPush } from "../push/follow.ts";
 import { rewriteBatchMax } from "./rewrite-digests.ts";
 import { digestLinesMax } from "../wishes/digest-text.ts";
 import { requestTo } from "../requests.fixture.ts";
@@ -235,3 +236,52 @@ function restOf(store: OccasionStage["store"]) {
     return [notifications.length, unread, notifications.every(({ message }) => message.includes("stays"))];
   };
 }
+
+test("a digest that is still to be pushed is pushed in its new words, and one that was pushed is not pushed again", async () => {
+  const scene = await openScene();
+  const { ann, bob, db, digest, remove, settle, clock, entries } = scene;
+  for (const [person, host] of [
+    [bob, "one"],
+    [bob, "two"],
+    [ann, "three"],
+  ] as const)
+    await db.query(
+      `insert into notification_push_subscription (user_id, endpoint, p256dh, auth, created_at, renewed_at)
+       values ($1, $2, $3, $4, now(), now())`,
+      [person.id, `https://${host}.example`, Buffer.alloc(65), Buffer.alloc(16)],
+    );
+  const seen = new Set<string>();
+  const follow = async (): Promise<void> => {
+    const own = (await entries(topics.user(bob.id))).filter(({ id, type, data }) => {
+      return type === "notification.created" && data !== redactedData && !seen.has(id);
+    });
+    for (const { id } of own) seen.add(id);
+    await db.transaction((tx) => followForPush().handle(own, tx, never));
+  };
+  const due = async (): Promise<readonly string[]> => {
+    const { rows } = await db.query<{ endpoint: string; message: string | null }>(
+      `select s.endpoint, n.message from notification_push_due d
+         join notification_push_subscription s on s.id = d.subscription_id
+         left join notification n on n.id = d.notification_id order by s.endpoint`,
+    );
+    return rows.map(({ endpoint, message }) => `${endpoint} ${message?.replaceAll("\n", " / ")}`);
+  };
+  const messages = await digest(["one", words, "three"]);
+  await follow();
+  assert.equal((await due()).length, 2);
+  clock.advance(1_000);
+  await remove(messages[1]);
+  await settle();
+  await follow();
+  const rest = "ann: @bob one / ann: @bob three";
+  assert.deepEqual(await due(), [`https://one.example ${rest}`, `https://two.example ${rest}`]);
+  // One browser has been pushed it.
+  await db.query(
+    `delete from notification_push_due d using notification_push_subscription s
+      where s.id = d.subscription_id and s.endpoint like '%one%'`,
+  );
+  await remove(messages[0]);
+  await settle();
+  await follow();
+  assert.deepEqual(await due(), ["https://two.example ann: @bob three"]);
+});

@@ -6,6 +6,7 @@ import { type Db, type Queryable, type Tx, arrayLiteral } from "../../../lib/db.
 import { removeNotifications } from "../expire.ts";
 import type { NotificationRow } from "../notification-row.ts";
 import type { People } from "../people.ts";
+import { moveDue } from "../push/due.ts";
 import { type DigestWords, withoutLines } from "./digest-lines.ts";
 import { type Quote, findLines, moveOrigins } from "./origins.ts";
 import { tellAgain } from "./tell-again.ts";
@@ -67,11 +68,9 @@ async function rewritePart(
       left.map(({ words, ...row }) => ({ ...row, ...words, id: successorOf(row.id) })),
       locked,
     );
-    await moveOrigins(
-      tx,
-      left.map(({ id }) => ({ from: id, to: successorOf(id) })),
-      quotes,
-    );
+    const moved = left.map((row) => ({ userId: row.user_id, from: row.id, to: successorOf(row.id) }));
+    await moveOrigins(tx, moved, quotes);
+    await moveDue(tx, moved);
     await eventlog.appendIn(tx, [...removed, ...told]);
   }
   return [...digests].map(([id, { userId }]) => ({ id, topic: topics.user(userId) }));

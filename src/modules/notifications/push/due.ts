@@ -102,6 +102,24 @@ function toDuePush({ id, ...row }: DueRow): DuePush {
   };
 }
 
+/** What is still to be pushed under one id is pushed under another, which has taken its place for the person. */
+export async function moveDue(
+  tx: Tx,
+  moved: readonly { readonly userId: number; readonly from: string; readonly to: string }[],
+): Promise<void> {
+  await tx.query(
+    `update notification_push_due d set notification_id = k.fresh
+       from unnest($1::bigint[], $2::uuid[], $3::uuid[]) k(user_id, old, fresh)
+       join notification_push_subscription s on s.user_id = k.user_id
+      where d.subscription_id = s.id and d.notification_id = k.old and d.user_id = k.user_id`,
+    [
+      arrayLiteral(moved.map(({ userId }) => userId)),
+      arrayLiteral(moved.map(({ from }) => from)),
+      arrayLiteral(moved.map(({ to }) => to)),
+    ],
+  );
+}
+
 /** Writes down what has become of pushes. Of what is gone meanwhile nothing is written. */
 export async function settlePushes(
   db: Pick<Db, "transaction">,

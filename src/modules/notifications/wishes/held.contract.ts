@@ -11,8 +11,9 @@ import { parseData } from "../../../eventlog/eventlog.ts";
 import type { AppError } from "../../../lib/errors.ts";
 import type { NotifyAnswer } from "../decide-notify.ts";
 import type { Stage } from "../notifications.fixture.ts";
-import { digestBatchMax, putOffMax, putOffMs, releaseBatchMax } from "./release.ts";
+import { digestBatchMax, releaseBatchMax } from "./release.ts";
 import { idsOf, requestTo } from "../requests.fixture.ts";
+import { toldNothing } from "../store.ts";
 
 const never = new AbortController().signal;
 const minuteMs = 60_000;
@@ -97,7 +98,7 @@ export function testHeldNotifications(name: string, open: () => Promise<Stage>):
     assert.deepEqual(heldUntil(first), ["2026-01-01T07:00:00.000Z", undefined]);
     assert.deepEqual(await store.unread(ann), { unread: 0, version: 0 });
     assert.deepEqual((await store.list(ann, { state: "any" })).notifications, []);
-    assert.deepEqual(await store.replay([{ userId: ann, after: "0-0" }]), [[]]);
+    assert.deepEqual(await store.replay([{ userId: ann, after: toldNothing }]), [[]]);
     assert.deepEqual(await told(stage, ann), []);
     clock.advance(7 * hourMs - 1);
     assert.equal(await store.release(never), 0);
@@ -362,56 +363,6 @@ export function testHeldNotifications(name: string, open: () => Promise<Stage>):
     stage.clock.advance(hourMs);
     assert.equal(await store.release(never), 2);
     assert.deepEqual([(await told(stage, ann)).length, (await told(stage, bob)).length], [2, 1]);
-  });
-
-  test(`${name}: what cannot be told holds up nobody, and is tried again after a while`, async () => {
-    const stage = await open();
-    const { store, person, clock, db } = stage;
-    const people = await Promise.all(Array.from({ length: 9 }, person));
-    for (const id of people)
-      await store.setPreferences(who(id), { ...quietUntilSeven, categories: { news: digest } });
-    const [held] = await store.notify([requestTo(people)]);
-    const [digests] = await store.notify([requestTo(people, { category: "news" })]);
-    // Something else has the ids of two of them.
-    const taken = [idsOf(held)[4] ?? "", idsOf(digests)[7] ?? ""];
-    await db.query(
-      `insert into notification (id, user_id, stream_ms, stream_n, message, source, category, critical, created_at, expires_at)
-       select id, $2, 1, n, 'x', 'x', 'x', false, now(), now() from unnest($1::uuid[]) with ordinality t(id, n)`,
-      [taken, people[0]],
-    );
-    clock.advance(7 * hourMs);
-    assert.equal(await store.release(never), 16);
-    assert.deepEqual(
-      await Promise.all(people.map(async (id) => (await told(stage, id)).length)),
-      people.map((_, n) => (n === 4 || n === 7 ? 1 : 2)),
-    );
-    await db.query("delete from notification where id = any($1::uuid[])", [taken]);
-    assert.equal(await store.release(never), 0, "they are tried again after a while");
-    clock.advance(putOffMs);
-    assert.equal(await store.release(never), 2);
-  });
-
-  test(`${name}: so many that cannot be told are put off by one run, and one more ends it but not that of digests, nor the next one`, async () => {
-    const { store, person, clock, db } = await open();
-    const people = await Promise.all(Array.from({ length: putOffMax + 2 }, person));
-    const reader = await person();
-    for (const id of people) await store.setPreferences(who(id), quietUntilSeven);
-    await store.setPreferences(who(reader), { default: digest });
-    const [answer] = await store.notify([requestTo(people), requestTo([reader])]);
-    const ids = idsOf(answer);
-    clock.advance(7 * hourMs);
-    // Something else has the ids of all but the last.
-    await db.query(
-      `insert into notification (id, user_id, stream_ms, stream_n, message, source, category, critical, created_at, expires_at)
-       select id, $2, 1, n, 'x', 'x', 'x', false, now(), now() from unnest($1::uuid[]) with ordinality t(id, n)`,
-      [ids.slice(0, -1), people[0]],
-    );
-    await assert.rejects(store.release(never), /duplicate key/);
-    assert.equal((await store.unread(reader)).unread, 1, "digests are closed all the same");
-    assert.equal(await store.release(never), 1, "the one that can be told is not held up for good");
-    await db.query("delete from notification where id = any($1::uuid[])", [ids.slice(0, -1)]);
-    clock.advance(putOffMs);
-    assert.equal(await store.release(never), putOffMax + 1);
   });
 
   test(`${name}: more digests than one transaction closes are all closed`, async () => {

@@ -10,8 +10,12 @@ export type Wanted = {
   readonly limit: number;
   /** What was due at this moment, Unix milliseconds: of one run everything is judged by the same. */
   readonly dueMs: number;
+  /** Left alone by this run. */
+  readonly aside: readonly string[];
   /** Hears which ids are looked at. */
-  readonly onDue: (ids: readonly string[]) => void;
+  readonly onDue?: (ids: readonly string[]) => void;
+  /** What became due last comes first; else what is due longest. */
+  readonly newestFirst?: boolean;
 };
 
 /** `found`: there was something due; there may be more of it. */
@@ -42,15 +46,16 @@ const heldColumns =
 export async function releasePart(
   tx: Tx,
   { eventlog, clock, people }: PartDeps,
-  { limit, dueMs, onDue }: Wanted,
+  { limit, dueMs, aside, onDue, newestFirst = false }: Wanted,
 ): Promise<Part> {
   const { rows: due } = await tx.query<{ id: string; user_id: number }>(
     `select id, user_id from notification_held
-      where digest_id is null and release_at <= $1 order by release_at, place limit $2`,
-    [new Date(dueMs), limit],
+      where digest_id is null and release_at <= $1 and id <> all($3::uuid[])
+      order by ${newestFirst ? "release_at desc, place desc" : "release_at, place"} limit $2`,
+    [new Date(dueMs), limit, arrayLiteral(aside)],
   );
   if (due.length === 0) return nothing;
-  onDue(due.map(({ id }) => id));
+  onDue?.(due.map(({ id }) => id));
   const { people: states, nowMs } = await people.lock(
     tx,
     due.map(({ user_id: userId }) => userId),
@@ -95,17 +100,18 @@ type DigestRow = {
 export async function closePart(
   tx: Tx,
   { eventlog, clock, people }: PartDeps,
-  { limit, dueMs, onDue }: Wanted,
+  { limit, dueMs, aside, onDue, newestFirst = false }: Wanted,
 ): Promise<Part> {
   const { rows: due } = await tx.query<DigestRow>(
     `select id, user_id, category, gathered from (
        select d.*, sum(gathered) over (order by closes_at, id) - gathered as before
-         from (select * from notification_digest where closes_at <= $1 order by closes_at, id limit $2) d) d
+         from (select * from notification_digest where closes_at <= $1 and id <> all($4::uuid[])
+                order by ${newestFirst ? "closes_at desc, id desc" : "closes_at, id"} limit $2) d) d
       where before < $3`,
-    [new Date(dueMs), limit, gatheredBatchMax],
+    [new Date(dueMs), limit, gatheredBatchMax, arrayLiteral(aside)],
   );
   if (due.length === 0) return nothing;
-  onDue(due.map(({ id }) => id));
+  onDue?.(due.map(({ id }) => id));
   const { people: states, nowMs } = await people.lock(
     tx,
     due.map(({ user_id: userId }) => userId),

@@ -1,38 +1,38 @@
 import type { Deps } from "../../../deps.ts";
-import { isPassingDbError } from "../../../lib/db.ts";
+import { arrayLiteral, isPassingDbError, isSchemaFault } from "../../../lib/db.ts";
 import type { ExpireDeps } from "../expire.ts";
-import { closePart, releasePart } from "./release-parts.ts";
+import { type Wanted, closePart, releasePart } from "./release-parts.ts";
 
 /** Notifications that one transaction releases, and digests that one closes. */
 export const releaseBatchMax = 1_000;
 export const digestBatchMax = 100;
 /** What cannot be told is tried again after so long, milliseconds. */
 export const putOffMs = 600_000;
-/** What one run puts off of each kind; at the next one it gives up: then something else is wrong than a row. */
-export const putOffMax = 20;
+/** What one run leaves aside of each kind because it cannot be told; at the next one it looks whether anything can. */
+export const asideMax = 20;
 
 export type ReleaseDeps = ExpireDeps & Pick<Deps, "log">;
 
-/** What waits to be told in one way: how some of it is, and how one of it is put off. */
+/** What waits to be told in one way: how some of it is told, and how those that cannot be are put off. */
 type Kind = { readonly batchMax: number; readonly release: typeof releasePart; readonly putOffSql: string };
 
 const kinds: readonly Kind[] = [
   {
     batchMax: releaseBatchMax,
     release: releasePart,
-    putOffSql: "update notification_held set release_at = $2 where id = $1",
+    putOffSql: "update notification_held set release_at = $2 where id = any($1::uuid[])",
   },
   {
     batchMax: digestBatchMax,
     release: closePart,
-    putOffSql: "update notification_digest set closes_at = $2 where id = $1",
+    putOffSql: "update notification_digest set closes_at = $2 where id = any($1::uuid[])",
   },
 ];
 
 /**
  * Tells what was held until now, and closes digests. Resolves with how many were told, or are not wanted any more. One that
- * cannot be told holds up nobody: it is found by halving, and put off. Rejects when too many had to be, or the database is
- * away: what is still due is told by the next run.
+ * cannot be told holds up nobody: it is found by halving, left aside, and put off when others can be told. When none can,
+ * it is nobody's fault: this rejects, and the next run tries all of them again. So it does while the database is away.
  */
 export async function releaseHeld(deps: ReleaseDeps, signal: AbortSignal): Promise<number> {
   const dueMs = deps.clock.now();
@@ -40,7 +40,7 @@ export async function releaseHeld(deps: ReleaseDeps, signal: AbortSignal): Promi
   const errors: unknown[] = [];
   for (const kind of kinds) {
     try {
-      released += await releaseAll(deps, kind, dueMs, signal);
+      released += await new Release(deps, kind, dueMs, signal).run();
     } catch (error) {
       if (signal.aborted || isPassingDbError(error)) throw error;
       errors.push(error);
@@ -50,34 +50,93 @@ export async function releaseHeld(deps: ReleaseDeps, signal: AbortSignal): Promi
   return released;
 }
 
-async function releaseAll(
-  deps: ReleaseDeps,
-  { batchMax, release, putOffSql }: Kind,
-  dueMs: number,
-  signal: AbortSignal,
-): Promise<number> {
-  const { db, log } = deps;
-  let released = 0;
-  let limit = batchMax;
-  for (let putOff = 0; ;) {
-    signal.throwIfAborted();
-    let ids: readonly string[] = [];
-    const wanted = { limit, dueMs, onDue: (due: readonly string[]) => (ids = due) };
+/** One run over what is due of one kind. */
+class Release {
+  readonly #deps: ReleaseDeps;
+  readonly #kind: Kind;
+  readonly #dueMs: number;
+  readonly #signal: AbortSignal;
+  readonly #aside: string[] = [];
+  #released = 0;
+
+  constructor(deps: ReleaseDeps, kind: Kind, dueMs: number, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#kind = kind;
+    this.#dueMs = dueMs;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<number> {
     try {
-      const part = await db.transaction((tx) => release(tx, deps, wanted), signal);
-      released += part.released;
-      if (!part.found) return released;
-      limit = Math.min(limit * 2, batchMax);
+      await this.#runToEnd();
     } catch (error) {
-      const [only] = ids;
-      if (signal.aborted || isPassingDbError(error) || only === undefined || putOff >= putOffMax) throw error;
-      if (ids.length > 1) limit = Math.ceil(ids.length / 2);
-      else {
-        log.error({ err: error, notification: only }, "a notification that was held cannot be told");
-        await db.query(putOffSql, [only, new Date(dueMs + putOffMs)]);
-        putOff++;
-        limit = batchMax;
+      if (this.#isOver(error)) throw error;
+      // More cannot be told than are looked for one by one. One from the other end shows whether it is their fault.
+      if (this.#released === 0) await this.#tryNewest();
+      await this.#putOff();
+      throw error;
+    }
+    if (this.#released > 0) await this.#putOff();
+    return this.#released;
+  }
+
+  async #runToEnd(): Promise<void> {
+    const { batchMax } = this.#kind;
+    for (let limit = batchMax, found = true; found;) {
+      let ids: readonly string[] = [];
+      try {
+        found = await this.#releaseSome({ limit, onDue: (due) => (ids = due) });
+        limit = Math.min(limit * 2, batchMax);
+      } catch (error) {
+        const [only] = ids;
+        if (this.#isOver(error) || only === undefined || this.#aside.length >= asideMax) throw error;
+        if (ids.length > 1) limit = Math.ceil(ids.length / 2);
+        else {
+          this.#deps.log.error(
+            { err: error, notification: only },
+            "a notification that was held cannot be told",
+          );
+          this.#aside.push(only);
+          limit = batchMax;
+        }
       }
     }
+  }
+
+  /** Resolves with whether there was anything. */
+  async #releaseSome(wish: Pick<Wanted, "limit" | "onDue">): Promise<boolean> {
+    this.#signal.throwIfAborted();
+    const wanted = { ...wish, dueMs: this.#dueMs, aside: this.#aside };
+    const { db } = this.#deps;
+    const part = await db.transaction((tx) => this.#kind.release(tx, this.#deps, wanted), this.#signal);
+    this.#released += part.released;
+    return part.found;
+  }
+
+  /** Rejects when what became due last cannot be told either. It is not told: others of the same person come before it. */
+  async #tryNewest(): Promise<void> {
+    const wanted = { limit: 1, newestFirst: true, dueMs: this.#dueMs, aside: this.#aside };
+    const tried = new Error("it could be told");
+    const trial = this.#deps.db.transaction(async (tx) => {
+      await this.#kind.release(tx, this.#deps, wanted);
+      throw tried;
+    }, this.#signal);
+    await trial.catch((error: unknown) => {
+      if (error !== tried) throw error;
+    });
+  }
+
+  async #putOff(): Promise<void> {
+    if (this.#aside.length === 0) return;
+    const until = new Date(this.#dueMs + putOffMs);
+    await this.#deps.db.transaction(
+      (tx) => tx.query(this.#kind.putOffSql, [arrayLiteral(this.#aside), until]),
+      this.#signal,
+    );
+  }
+
+  /** No row is to blame: it is to end, the database is away, or has not the tables that this code knows. */
+  #isOver(error: unknown): boolean {
+    return this.#signal.aborted || isPassingDbError(error) || isSchemaFault(error);
   }
 }

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { NotificationCreatedData } from "../../../../protocol/notifications.ts";
+import type { NewPreferences } from "../../../../protocol/preferences.ts";
+import { parseData } from "../../../eventlog/eventlog.ts";
+import { openStage } from "../notifications.fixture.ts";
+import { createPostgresStore } from "../postgres-store.ts";
+import { idsOf, requestTo } from "../requests.fixture.ts";
+import { asideMax, putOffMs } from "./release.ts";
+
+const never = new AbortController().signal;
+const hourMs = 3_600_000;
+/** The clock of the stage shows midnight. */
+const quietUntilSeven: NewPreferences = { quiet_hours: { from: "22:00", to: "07:00" } };
+const digest = { inbox: "digest", push: true } as const;
+
+/** So many people who sleep until seven and gather their news in digests. */
+async function openScene(count: number) {
+  const stage = await openStage(createPostgresStore);
+  const { store, person, clock, db, entries } = stage;
+  const people: number[] = [];
+  for (let n = 0; n < count; n++) people.push(await person());
+  for (const userId of people) {
+    const wishes = { ...quietUntilSeven, categories: { news: digest } };
+    await store.setPreferences({ userId, actor: `user:${userId}` }, wishes);
+  }
+  /** Something else has the ids of these: they cannot be told. */
+  const take = (ids: readonly string[]) =>
+    db.query(
+      `insert into notification (id, user_id, stream_ms, stream_n, message, source, category, critical, created_at, expires_at)
+       select id, $2, 1, n, 'x', 'x', 'x', false, now(), now() from unnest($1::uuid[]) with ordinality t(id, n)`,
+      [ids, people[0]],
+    );
+  const give = (ids: readonly string[]) =>
+    db.query("delete from notification where id = any($1::uuid[])", [ids]);
+  const told = async (userId: number): Promise<readonly string[]> => {
+    const own = (await entries(userId)).filter(({ type }) => type === "notification.created");
+    return own.map((entry) => parseData<NotificationCreatedData>(entry).notification.message);
+  };
+  /** The tables are those of another version while `work` runs. */
+  const withOtherSchema = async (work: () => Promise<void>): Promise<void> => {
+    await db.query("alter table notification rename column gathered to g");
+    await work();
+    await db.query("alter table notification rename column g to gathered");
+  };
+  return { ...stage, people, take, give, told, withOtherSchema, wake: () => clock.advance(7 * hourMs) };
+}
+
+test("what cannot be told holds up nobody, and is tried again after a while", async () => {
+  const { store, people, clock, take, give, told, wake } = await openScene(9);
+  const [held] = await store.notify([requestTo(people)]);
+  const [digests] = await store.notify([requestTo(people, { category: "news" })]);
+  const taken = [idsOf(held)[4] ?? "", idsOf(digests)[7] ?? ""];
+  await take(taken);
+  wake();
+  assert.equal(await store.release(never), 16);
+  assert.deepEqual(
+    await Promise.all(people.map(async (id) => (await told(id)).length)),
+    people.map((_, n) => (n === 4 || n === 7 ? 1 : 2)),
+  );
+  await give(taken);
+  assert.equal(await store.release(never), 0, "they are tried again after a while");
+  clock.advance(putOffMs);
+  assert.equal(await store.release(never), 2);
+});
+
+test("of more than one run leaves aside it says so, and holds up neither digests nor the next run", async () => {
+  const { store, people, clock, take, give, told, wake } = await openScene(asideMax + 2);
+  const [answer] = await store.notify([requestTo(people)]);
+  const [ann = 0] = people;
+  const last = people.at(-1) ?? 0;
+  await store.notify([requestTo([ann], { category: "news" })]);
+  const taken = idsOf(answer).slice(0, -1);
+  await take(taken);
+  wake();
+  await assert.rejects(store.release(never), /duplicate key/);
+  assert.deepEqual([(await told(ann)).length, await told(last)], [1, []]);
+  assert.equal(await store.release(never), 1);
+  assert.deepEqual(await told(last), ["Hello"]);
+  await give(taken);
+  clock.advance(putOffMs);
+  assert.equal(await store.release(never), asideMax + 1);
+});
+
+test("when nothing can be told it is nobody's fault: all of it is told as soon as it can be, in its order", async () => {
+  const { store, people, clock, told, take, give, withOtherSchema, wake } = await openScene(1);
+  const [ann = 0] = people;
+  const count = asideMax + 5;
+  const ids: string[] = [];
+  for (let n = 0; n < count; n++)
+    ids.push(...idsOf((await store.notify([requestTo([ann], { message: `${n}` })]))[0]));
+  wake();
+  await withOtherSchema(async () => {
+    await assert.rejects(store.release(never), /gathered/);
+  });
+  // Of all of them something else has the ids.
+  await take(ids);
+  await assert.rejects(store.release(never), /duplicate key/);
+  await give(ids);
+  clock.advance(5_000);
+  assert.equal(await store.release(never), count);
+  assert.deepEqual(
+    await told(ann),
+    ids.map((_, n) => `${n}`),
+  );
+});
+
+test("what one run has left aside and could not put off is tried again by the next", async () => {
+  const { store, people, take, give, wake } = await openScene(2);
+  const [answer] = await store.notify([requestTo(people)]);
+  wake();
+  await take(idsOf(answer));
+  assert.equal(await store.release(never), 0);
+  await give(idsOf(answer));
+  assert.equal(await store.release(never), 2);
+});
