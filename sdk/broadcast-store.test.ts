@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { limits } from "../protocol/limits.ts";
 import { endTimerMsMax } from "./notification-store.ts";
-import { World, everybody, opened, topic, wordsOf } from "./notification-world.fixture.ts";
-import { type Told, problem, settle } from "./world.fixture.ts";
+import { World, everybody, opened, shownBy, topic, wordsOf } from "./notification-world.fixture.ts";
+import { type Told, settle } from "./world.fixture.ts";
 
 const broadcastsPath = "/api/v1/broadcasts";
 
@@ -96,23 +96,16 @@ test("what is withdrawn or ends is gone by itself", async (t) => {
 
 test("over a gap of either topic nothing is lost, shown twice, or unread again", async (t) => {
   const { world, store } = await opened(t);
-  const shown: string[] = [];
-  let last = new Set<string>();
-  store.subscribe(({ notifications }) => {
-    shown.push(...notifications.filter(({ message }) => !last.has(message)).map(({ message }) => message));
-    last = new Set(notifications.map(({ message }) => message));
-  });
+  const shown = shownBy(store);
   const a = world.server.board.tell(900_000, { message: "a" });
   await world.push();
   for (const [message, limited] of [
     ["b", false],
     ["c", true],
   ] as const) {
-    world.sockets.last.end();
     world.server.board.tell(900_000, { message });
     if (limited) world.server.mark({ state: "read", notification_ids: [a.notification_id] });
-    await world.pass(30_000);
-    await world.welcome(limited);
+    await world.reconnect(limited);
     await world.push();
   }
   assert.deepEqual(
@@ -149,9 +142,7 @@ test("wishes that change hide at once what was turned off, and bring back what i
   const reply = Promise.withResolvers<Told>();
   const before = { status: 200, body: world.server.board.list() };
   world.answer = (asked) => (asked.path === broadcastsPath ? reply.promise : world.server.answer(asked));
-  world.sockets.last.end();
-  await world.pass(30_000);
-  await world.welcome(true);
+  await world.reconnect(true);
   const shown: (readonly string[])[] = [];
   store.subscribe(() => shown.push(wordsOf(store)));
   world.server.wish({ categories: { news: { inbox: "off", push: false } } });
@@ -204,8 +195,7 @@ test("what the server refuses to mark for good shows as the server has it", asyn
   const { world, store } = await opened(t);
   const { notification_id: id } = world.server.board.tell(900_000, { message: "a" });
   await world.push();
-  world.answer = (asked) =>
-    asked.path.endsWith("/mark") ? problem(403, "forbidden") : world.server.answer(asked);
+  world.refuseMarks();
   store.markRead([id]);
   await settle();
   assert.deepEqual([wordsOf(store), store.unread.get(), world.errors], [["a unread"], 1, ["forbidden"]]);
@@ -218,34 +208,4 @@ test("as many as may live are marked with one request", async (t) => {
   store.markAllRead();
   await settle();
   assert.deepEqual([world.marks.length, world.server.board.unreadList()], [1, []]);
-});
-
-test("a program tells everybody something, again only under a key, and withdraws it", async () => {
-  for (const [idempotencyKey, times] of [
-    ["maintenance-7", 2],
-    [undefined, 1],
-  ] as const) {
-    const world = new World();
-    let n = 0;
-    world.answer = () => (++n === 1 ? new Error("no network") : { status: 202, body: {} });
-    const broadcast = { message: "Hello", source: "test" };
-    const told = world.client.notifications.broadcast(
-      broadcast,
-      idempotencyKey === undefined ? {} : { idempotencyKey },
-    );
-    const outcome = told.then(
-      () => "told",
-      (error: { readonly code: string }) => error.code,
-    );
-    await world.pass(10_000);
-    assert.equal(await outcome, times === 2 ? "told" : "network");
-    assert.equal(world.fetch.asked.length, times);
-    for (const { path, headers, body } of world.fetch.asked) {
-      assert.deepEqual([path, headers["idempotency-key"], body], [broadcastsPath, idempotencyKey, broadcast]);
-    }
-  }
-  const world = new World();
-  world.answer = () => ({ status: 204 });
-  await world.client.notifications.withdrawBroadcast("a/b");
-  assert.deepEqual(world.asked, [`DELETE ${broadcastsPath}/a%2Fb`]);
 });

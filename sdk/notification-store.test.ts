@@ -4,8 +4,8 @@ import { limits } from "../protocol/limits.ts";
 import { readsMax } from "./journal.ts";
 import { notificationsKeptMax } from "./notification-state.ts";
 import { endTimerMsMax } from "./notification-store.ts";
-import { World, opened, wordsOf } from "./notification-world.fixture.ts";
-import { type Told, problem, settle } from "./world.fixture.ts";
+import { World, opened, shownBy, wordsOf } from "./notification-world.fixture.ts";
+import { type Told, settle } from "./world.fixture.ts";
 
 test("what was told before is read in pages, and what is new comes by itself, with a count of its own", async (t) => {
   const world = new World();
@@ -30,9 +30,7 @@ test("no more pages are read than are kept", async (t) => {
   assert.equal(pages(), notificationsKeptMax / limits.pageRows);
   // After a gap all that are kept are read anew, though there are as many as are kept from the beginning.
   world.server.mark({ state: "read", up_to: world.server.unreadList()[300]?.stream_id ?? "" });
-  world.sockets.last.end();
-  await world.pass(30_000);
-  await world.welcome(true);
+  await world.reconnect(true);
   assert.deepEqual(
     store.get().notifications.map(({ notification_id }) => notification_id),
     world.server.unreadList().map(({ notification_id }) => notification_id),
@@ -64,13 +62,13 @@ test("what is read here is read at once, is told in the background until the ser
 
 test("more are marked than one request may name, and it takes two", async (t) => {
   const { world, store } = await opened(t);
-  for (let i = 0; i <= limits.pageRows; i++) world.server.tell();
+  for (let i = 0; i <= limits.marksPerRequest; i++) world.server.tell();
   await world.push();
   store.markRead(store.get().notifications.map(({ notification_id }) => notification_id));
   await settle();
   assert.deepEqual(
     world.marks.map((mark) => ("notification_ids" in mark ? mark.notification_ids.length : 0)),
-    [limits.pageRows, 1],
+    [limits.marksPerRequest, 1],
   );
   assert.deepEqual([world.server.unread().unread, store.unread.get()], [0, 0]);
 });
@@ -139,22 +137,15 @@ test("no timer is set for longer than a timer can be, and the end comes all the 
 
 test("over a reconnect nothing is shown twice, and over a gap neither", async (t) => {
   const { world, store } = await opened(t);
-  const shown: string[] = [];
-  let last = new Set<string>();
-  store.subscribe(({ notifications }) => {
-    shown.push(...notifications.filter(({ message }) => !last.has(message)).map(({ message }) => message));
-    last = new Set(notifications.map(({ message }) => message));
-  });
+  const shown = shownBy(store);
   world.server.tell(900_000, "a");
   await world.push();
   for (const [words, limited] of [
     ["b", false],
     ["c", true],
   ] as const) {
-    world.sockets.last.end();
     world.server.tell(900_000, words);
-    await world.pass(30_000);
-    await world.welcome(limited);
+    await world.reconnect(limited);
     await world.push();
   }
   const { notification_id: id } = world.server.unreadList()[0] ?? assert.fail();
@@ -172,10 +163,8 @@ test("what was read here and archived elsewhere while entries were missed is gon
   await settle();
   await world.push();
   assert.deepEqual(wordsOf(store), ["a read", "b unread"]);
-  world.sockets.last.end();
   world.server.mark({ state: "archived", notification_ids: ids.slice(0, 1) });
-  await world.pass(30_000);
-  await world.welcome(true);
+  await world.reconnect(true);
   assert.deepEqual(wordsOf(store), ["b unread"]);
 });
 
@@ -222,8 +211,7 @@ test("what the server refuses to mark for good shows as the server has it, and t
   const { world, store } = await opened(t);
   const { notification_id: id } = world.server.tell(900_000, "a");
   await world.push();
-  world.answer = (asked) =>
-    asked.path.endsWith("/mark") ? problem(403, "forbidden") : world.server.answer(asked);
+  world.refuseMarks();
   store.markRead([id]);
   await settle();
   assert.deepEqual([wordsOf(store), store.unread.get(), world.errors], [["a unread"], 1, ["forbidden"]]);
@@ -269,30 +257,4 @@ test("after its stop, or when somebody else signs in, it refuses what is asked o
     assert.throws(act, { code: "stopped" });
   }
   assert.deepEqual([store.get(), world.marks], [before, []]);
-});
-
-test("to tell people something is repeated under a key, and only under a key", async () => {
-  for (const [idempotencyKey, times] of [
-    ["order-7", 2],
-    [undefined, 1],
-  ] as const) {
-    const world = new World();
-    let n = 0;
-    world.answer = () => (++n === 1 ? new Error("no network") : { status: 202, body: { results: [] } });
-    const notify = { target: [{ id: 7 }], message: "Hello", source: "test" };
-    const told = world.client.notifications.notify(
-      notify,
-      idempotencyKey === undefined ? {} : { idempotencyKey },
-    );
-    const outcome = told.then(
-      () => "told",
-      (error: { readonly code: string }) => error.code,
-    );
-    await world.pass(10_000);
-    assert.equal(await outcome, times === 2 ? "told" : "network");
-    assert.equal(world.fetch.asked.length, times);
-    for (const { path, headers, body } of world.fetch.asked) {
-      assert.deepEqual([path, headers["idempotency-key"], body], ["/api/v1/notify", idempotencyKey, notify]);
-    }
-  }
 });

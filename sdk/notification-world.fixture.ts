@@ -11,6 +11,7 @@ import {
   ManualClock,
   type Told,
   fakeFetch,
+  problem,
   settle,
 } from "./world.fixture.ts";
 
@@ -84,6 +85,19 @@ export class World {
     await settle();
   }
 
+  /** The connection is lost and comes back; what has not been pushed yet never is, if too much was missed. */
+  async reconnect(limited: boolean): Promise<void> {
+    this.sockets.last.end();
+    await this.pass(30_000);
+    await this.welcome(limited);
+  }
+
+  /** From now on the server refuses for good to mark anything. */
+  refuseMarks(): void {
+    this.answer = (asked) =>
+      asked.path.endsWith("/mark") ? problem(403, "forbidden") : this.server.answer(asked);
+  }
+
   /** Entries that have not been pushed yet, of this topic alone if one is named. */
   async push(only?: string): Promise<void> {
     for (const [name, log] of Object.entries(this.#logs)) {
@@ -139,3 +153,15 @@ export async function opened(
 
 export const wordsOf = (store: NotificationStore): readonly string[] =>
   store.get().notifications.map(({ message, status }) => `${message} ${status}`);
+
+/** The words of what is shown that was not shown just before, in order: what is shown twice stands there twice. */
+export function shownBy(store: NotificationStore): readonly string[] {
+  const shown: string[] = [];
+  let last = new Set<string>();
+  store.subscribe(({ notifications }) => {
+    const words = notifications.map(({ message }) => message);
+    shown.push(...words.filter((word) => !last.has(word)));
+    last = new Set(words);
+  });
+  return shown;
+}

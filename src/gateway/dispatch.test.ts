@@ -1,19 +1,12 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { Type } from "typebox";
-import type { CloseReason } from "../../protocol/close-codes.ts";
-import type { ErrorFrame, ServerFrame } from "../../protocol/frames.ts";
+import type { ErrorFrame } from "../../protocol/frames.ts";
 import { limits } from "../../protocol/limits.ts";
 import { manualClock } from "../../test/harness.ts";
 import type { Actor } from "../access/actor.ts";
-import { createPersonRate } from "../access/person-rate.ts";
-import { createLogger } from "../lib/logger.ts";
-import { openStuck } from "./connection.fixture.ts";
-import { memoryLog, openDelivery, person, settled, setNow } from "./delivery.fixture.ts";
-import { Dispatch, badFramesMax, topicsPerToken } from "./dispatch.ts";
-import { textsOf } from "./reader.fixture.ts";
-
-const burst = 200;
+import { person, setNow } from "./delivery.fixture.ts";
+import { burst, codesOf, methodOf, openDispatch, request } from "./dispatch.fixture.ts";
+import { badFramesMax, topicsPerToken } from "./dispatch.ts";
 
 /** A connection of somebody who may ask; `method` is what its only request does. Time stands still. */
 async function open(
@@ -22,66 +15,23 @@ async function open(
 ) {
   let nowMs = 0;
   setNow(t, () => nowMs);
-  const delivery = await openDelivery({ eventlog: memoryLog() });
-  t.after(() => delivery.close());
-  const { link, connection } = openStuck();
-  connection.actor = parts.actor ?? person();
-  connection.frameTokens = burst;
-  const clock = manualClock();
-  const ended: CloseReason[] = [];
   const calls: unknown[] = [];
-  const dispatch = new Dispatch({
-    subscribing: delivery.subscribing,
-    clock,
-    log: createLogger("silent"),
-    methods: [
-      {
-        name: "do",
-        summary: "",
-        params: Type.Object({}),
-        answer: Type.Unknown(),
-        handler: ({ params }) => {
-          calls.push(params);
-          return parts.method?.() ?? Promise.resolve("done");
-        },
-      },
-    ],
-    plain: [],
-    signalOf: () => undefined,
-    frameRate: { perSecond: 50, burst },
-    personRate: createPersonRate({ perSecond: 50, burst: 1_000 }, { clock }),
-    authenticate: () => Promise.resolve(),
-    end: (one, reason) => {
-      ended.push(reason);
-      one.close(reason);
-    },
+  const method = methodOf(({ params }) => {
+    calls.push(params);
+    return parts.method?.() ?? Promise.resolve("done");
   });
+  const { dispatch, clock, ended, connect } = await openDispatch(t, { methods: [method] });
+  const client = connect(parts.actor);
   return {
-    connection,
-    link,
+    ...client,
     clock,
     ended,
     calls,
-    control: () => dispatch.control(connection),
+    control: () => dispatch.control(client.connection),
     limits: () => dispatch.limits(),
     pass: (ms: number) => (nowMs += ms),
-    send: (frame: unknown) =>
-      dispatch.receive(connection, typeof frame === "string" ? frame : JSON.stringify(frame)),
-    /** What has been said since the last time; the client has taken it. */
-    answers: async (): Promise<ServerFrame[]> => {
-      await settled();
-      link.unsentBytes = 0;
-      return link.written
-        .splice(0)
-        .flatMap(textsOf)
-        .map((text) => JSON.parse(text) as ServerFrame);
-    },
   };
 }
-
-const request = (id: number) => ({ type: "request", id, name: "do", params: {} });
-const codesOf = (frames: readonly ServerFrame[]): unknown[] =>
-  frames.map((frame) => (frame.type === "error" ? frame.error.code : frame.type));
 
 test("so many frames that cannot be understood are answered, and one more ends the connection", async (t) => {
   const { send, answers, ended, connection } = await open(t);

@@ -1,54 +1,20 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { Type } from "typebox";
 import type { ServerFrame } from "../../protocol/frames.ts";
-import { manualClock } from "../../test/harness.ts";
 import type { Actor } from "../access/actor.ts";
-import { createPersonRate } from "../access/person-rate.ts";
-import { createLogger } from "../lib/logger.ts";
-import { openStuck } from "./connection.fixture.ts";
-import { memoryLog, openDelivery, person, settled } from "./delivery.fixture.ts";
-import { Dispatch } from "./dispatch.ts";
-import { textsOf } from "./reader.fixture.ts";
+import { person } from "./delivery.fixture.ts";
+import { codesOf, formOf, methodOf, openDispatch, request } from "./dispatch.fixture.ts";
 
 const burst = 3;
-const request = (id: number) => ({ type: "request", id, name: "do", params: {} });
 const plain = { content: "Hello" };
 
 /** What several connections ask, of whoever they are; each person has `burst` requests and gets one in two seconds. */
 async function open(t: TestContext) {
-  const delivery = await openDelivery({ eventlog: memoryLog() });
-  t.after(() => delivery.close());
-  const clock = manualClock();
-  const personRate = createPersonRate({ perSecond: 0.5, burst }, { clock });
   let said = 0;
-  const dispatch = new Dispatch({
-    subscribing: delivery.subscribing,
-    clock,
-    log: createLogger("silent"),
-    methods: [
-      {
-        name: "do",
-        summary: "",
-        params: Type.Object({}),
-        answer: Type.Unknown(),
-        handler: () => Promise.resolve("done"),
-      },
-    ],
-    plain: [
-      {
-        name: "form",
-        frames: { sent: Type.Unknown(), heard: Type.Unknown() },
-        topics: () => Promise.resolve([]),
-        render: () => [],
-        accepts: () => true,
-        handle: () => Promise.resolve({ said: ++said }),
-      },
-    ],
-    signalOf: () => undefined,
-    frameRate: { perSecond: 50, burst: 200 },
-    personRate,
-    authenticate: () => Promise.resolve(),
+  const { clock, personRate, connect } = await openDispatch(t, {
+    methods: [methodOf(() => Promise.resolve("done"))],
+    plain: [formOf(() => Promise.resolve({ said: ++said }))],
+    personRate: { perSecond: 0.5, burst },
     end: () => assert.fail("nobody is sent away"),
   });
   return {
@@ -56,29 +22,21 @@ async function open(t: TestContext) {
     personRate,
     /** A connection of somebody, and what it hears for each frame that it sends. */
     connect: (actor: Actor) => {
-      const { link, connection } = openStuck();
-      connection.actor = actor;
-      connection.frameTokens = 200;
-      return async (frame: unknown): Promise<readonly ServerFrame[]> => {
-        dispatch.receive(connection, JSON.stringify(frame));
-        await settled();
-        link.unsentBytes = 0;
-        const texts = link.written.splice(0).flatMap(textsOf);
-        return texts.map((text) => JSON.parse(text) as ServerFrame);
+      const { send, answers } = connect(actor);
+      return (frame: unknown): Promise<readonly ServerFrame[]> => {
+        send(frame);
+        return answers();
       };
     },
   };
 }
-
-const codesOf = (frames: readonly ServerFrame[]): unknown[] =>
-  frames.map((frame) => (frame.type === "error" ? frame.error.code : (frame.type ?? "said")));
 
 test("the requests of all connections of a person are counted together, and one more is told when to ask again", async (t) => {
   const { clock, connect } = await open(t);
   const [here, there] = [connect(person({ id: 7 })), connect(person({ id: 7 }))];
   assert.deepEqual(codesOf(await here(request(1))), ["answer"]);
   assert.deepEqual(codesOf(await there(request(1))), ["answer"]);
-  assert.deepEqual(codesOf(await here(plain)), ["said"]);
+  assert.deepEqual(codesOf(await here(plain)), ["plain"]);
   for (const [send, id] of [
     [here, 2],
     [there, 2],
@@ -91,7 +49,7 @@ test("the requests of all connections of a person are counted together, and one 
   assert.deepEqual(codesOf(await there(plain)), ["rate_limited"]);
   assert.deepEqual(codesOf(await connect(person({ id: 8 }))(request(1))), ["answer"]);
   clock.advance(2_000);
-  assert.deepEqual(codesOf(await there(plain)), ["said"]);
+  assert.deepEqual(codesOf(await there(plain)), ["plain"]);
   assert.deepEqual(codesOf(await here(request(3))), ["rate_limited"]);
 });
 

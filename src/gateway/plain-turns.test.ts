@@ -1,59 +1,25 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { Type } from "typebox";
-import type { CloseReason } from "../../protocol/close-codes.ts";
-import { eventually, manualClock } from "../../test/harness.ts";
-import { createPersonRate } from "../access/person-rate.ts";
-import type { PlainForm } from "../deps.ts";
-import { createLogger } from "../lib/logger.ts";
-import { openStuck } from "./connection.fixture.ts";
-import { HeldLog, openDelivery, person } from "./delivery.fixture.ts";
-import { Dispatch, plainFramesMax } from "./dispatch.ts";
+import { type TestContext, test } from "node:test";
+import { eventually } from "../../test/harness.ts";
+import { formOf, openDispatch } from "./dispatch.fixture.ts";
+import { plainFramesMax } from "./dispatch.ts";
 
 /** A connection that speaks a seed's form, whose frames count. */
-async function open(t: { after(close: () => Promise<void>): void }, perSecond: number) {
-  const delivery = await openDelivery({ eventlog: new HeldLog() });
-  t.after(() => delivery.close());
+async function open(t: TestContext, perSecond: number) {
   const served: unknown[] = [];
   let underway = 0;
   let most = 0;
-  const form: PlainForm = {
-    name: "counted",
-    frames: { sent: Type.Unknown(), heard: Type.Unknown() },
-    topics: () => Promise.resolve([]),
-    render: () => [],
-    accepts: () => true,
-    handle: async ({ params }) => {
-      most = Math.max(most, ++underway);
-      await new Promise((resolve) => setImmediate(resolve));
-      underway--;
-      served.push(params["n"]);
-      return undefined;
-    },
-  };
-  const ended: CloseReason[] = [];
-  const clock = manualClock(0);
-  const { link, connection } = openStuck();
-  connection.actor = person();
-  connection.form = form;
-  connection.frameTokens = 5;
-  const dispatch = new Dispatch({
-    subscribing: delivery.subscribing,
-    clock,
-    log: createLogger("silent"),
-    methods: [],
-    plain: [form],
-    signalOf: () => undefined,
-    frameRate: { perSecond, burst: 5 },
-    personRate: createPersonRate({ perSecond: 1_000, burst: 100_000 }, { clock }),
-    authenticate: () => Promise.resolve(),
-    end: (one, reason) => {
-      ended.push(reason);
-      one.close(reason);
-    },
+  const form = formOf(async ({ params }) => {
+    most = Math.max(most, ++underway);
+    await new Promise((resolve) => setImmediate(resolve));
+    underway--;
+    served.push(params["n"]);
+    return undefined;
   });
-  const send = (n: number): void => dispatch.receive(connection, JSON.stringify({ n }));
-  return { link, connection, served, ended, send, most: () => most };
+  const { ended, connect } = await openDispatch(t, { plain: [form], frameRate: { perSecond, burst: 5 } });
+  const { link, connection, send } = connect();
+  connection.form = form;
+  return { link, connection, served, ended, send: (n: number) => send({ n }), most: () => most };
 }
 
 test("a burst of a seed's frames is served in order, one at a time and at its rate, and none is refused", async (t) => {

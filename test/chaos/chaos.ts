@@ -12,11 +12,12 @@ import { type Findings, compare } from "./findings.ts";
 import { Ledger } from "./ledger.ts";
 import { Prng } from "./prng.ts";
 import { postmastersOf, untilNoneLeft } from "./processes.ts";
-import { Account, type Played, ledgerLines, roundLine, timeLines } from "./report.ts";
+import { type Account, type Played, ledgerLines, roundLine, timeLines } from "./report.ts";
 import { send } from "./request.ts";
 import { planRounds, readyLimitMs, runRound } from "./rounds.ts";
 import type { Server } from "./server.ts";
-import { type Opened, Stage } from "./stage.ts";
+import type { Opened, Stage } from "./stage.ts";
+import type { Trial } from "./trial.ts";
 
 const connections = 20;
 const contacts = 120;
@@ -34,59 +35,39 @@ export class Chaos {
   readonly #rounds: { readonly server: number; readonly postgres: number };
   readonly #prng: Prng;
   readonly #ledger = new Ledger();
-  readonly #account = new Account();
-  readonly #stop = new AbortController();
-  readonly #giveUp = new AbortController();
-  readonly #stage = new Stage();
-  #interrupted = false;
+  readonly #account: Account;
+  readonly #stop: AbortController;
+  readonly #giveUp: AbortController;
+  readonly #stage: Stage;
 
-  constructor(options: {
-    readonly seed: number;
-    readonly rounds: { readonly server: number; readonly postgres: number };
-  }) {
+  constructor(
+    trial: Trial,
+    options: {
+      readonly seed: number;
+      readonly rounds: { readonly server: number; readonly postgres: number };
+    },
+  ) {
+    ({ account: this.#account, stop: this.#stop, giveUp: this.#giveUp, stage: this.#stage } = trial);
     this.#prng = new Prng(options.seed);
     this.#rounds = options.rounds;
   }
 
-  /** Whether every invariant held. */
-  async run(): Promise<boolean> {
+  /** What goes wrong stands in the trial's account. */
+  async play(): Promise<void> {
     const startedMs = performance.now();
-    try {
-      const scene = await this.#open();
-      const clients = this.#startClients(scene);
-      const played = await this.#runRounds(scene);
-      await this.#restartInGoodOrder(scene);
-      this.#stop.abort();
-      await settlesWithin(clients, finishLimitMs);
-      this.#giveUp.abort();
-      await clients;
-      const found = await this.#finalChecks(scene);
-      const orphans = await this.#stopForGood(scene);
-      const seconds = (performance.now() - startedMs) / 1_000;
-      const lines = ledgerLines({ ledger: this.#ledger, ...found, orphans, seconds });
-      console.log([...lines, ...timeLines(played)].join("\n"));
-    } catch (error) {
-      if (this.#interrupted) return false;
-      this.#account.broken.push(
-        `the run itself failed: ${error instanceof Error ? error.stack : String(error)}`,
-      );
-    } finally {
-      if (!this.#interrupted) this.#reportBroken();
-      await this.#tidyUp();
-    }
-    return this.#account.broken.length === 0;
-  }
-
-  /** Breaks the run off: ends everything that it has started and removes what that wrote. */
-  async interrupt(): Promise<void> {
-    this.#interrupted = true;
-    await this.#tidyUp();
-  }
-
-  async #tidyUp(): Promise<void> {
+    const scene = await this.#open();
+    const clients = this.#startClients(scene);
+    const played = await this.#runRounds(scene);
+    await this.#restartInGoodOrder(scene);
     this.#stop.abort();
+    await settlesWithin(clients, finishLimitMs);
     this.#giveUp.abort();
-    await this.#stage.tidyUp();
+    await clients;
+    const found = await this.#finalChecks(scene);
+    const orphans = await this.#stopForGood(scene);
+    const seconds = (performance.now() - startedMs) / 1_000;
+    const lines = ledgerLines({ ledger: this.#ledger, ...found, orphans, seconds });
+    console.log([...lines, ...timeLines(played)].join("\n"));
   }
 
   async #open(): Promise<Scene> {
@@ -200,16 +181,6 @@ export class Chaos {
     const orphans = await untilNoneLeft(dir, 1_000);
     for (const { pid, args } of orphans) this.#account.require(false, `process ${pid} is left: ${args}`);
     return orphans.length;
-  }
-
-  #reportBroken(): void {
-    const { broken } = this.#account;
-    if (broken.length === 0) {
-      console.log("every invariant held");
-      return;
-    }
-    console.log(`BROKEN:\n${broken.map((sentence) => `  - ${sentence}`).join("\n")}`);
-    console.log(this.#stage.lastWords(40));
   }
 }
 

@@ -6,9 +6,10 @@ import { pause } from "../../../src/lib/backoff.ts";
 import { withDatabase } from "../database.ts";
 import { Prng } from "../prng.ts";
 import { untilNoneLeft } from "../processes.ts";
-import { Account } from "../report.ts";
+import type { Account } from "../report.ts";
 import { type Round, runRound } from "../rounds.ts";
-import { type Opened, Stage } from "../stage.ts";
+import type { Opened, Stage } from "../stage.ts";
+import type { Trial } from "../trial.ts";
 import { audit, requireNone } from "./audit.ts";
 import { type Bounds, boundsFor } from "./bounds.ts";
 import { addPeople, miscounts } from "./database.ts";
@@ -35,22 +36,26 @@ export class NotificationsChaos {
   readonly #people: number;
   readonly #bounds: Bounds;
   readonly #ledger = new Ledger();
-  readonly #account = new Account();
-  readonly #stop = new AbortController();
-  readonly #giveUp = new AbortController();
-  readonly #stage = new Stage();
+  readonly #account: Account;
+  readonly #stop: AbortController;
+  readonly #giveUp: AbortController;
+  readonly #stage: Stage;
   #kills = 0;
   #looks = 0;
 
-  constructor(options: { readonly seed: number; readonly seconds: number; readonly people: number }) {
+  constructor(
+    trial: Trial,
+    options: { readonly seed: number; readonly seconds: number; readonly people: number },
+  ) {
+    ({ account: this.#account, stop: this.#stop, giveUp: this.#giveUp, stage: this.#stage } = trial);
     this.#prng = new Prng(options.seed);
     this.#seconds = options.seconds;
     this.#people = options.people;
     this.#bounds = boundsFor(options.people);
   }
 
-  /** Whether every invariant held. */
-  async run(): Promise<boolean> {
+  /** What goes wrong stands in the trial's account. */
+  async play(): Promise<void> {
     const startedMs = performance.now();
     const busy = monitorEventLoopDelay();
     busy.enable();
@@ -68,23 +73,10 @@ export class NotificationsChaos {
       await audit({ port, dataDir, people, ledger, bounds, account });
       await Promise.all(people.flatMap(({ seed, sdk }) => [seed.close(), sdk.close()]));
       await this.#stopForGood(scene);
-    } catch (error) {
-      this.#account.broken.push(
-        `the run itself failed: ${error instanceof Error ? error.stack : String(error)}`,
-      );
     } finally {
       busy.disable();
       this.#report((performance.now() - startedMs) / 1_000, busy.max / 1e6);
-      await this.tidyUp();
     }
-    return this.#account.broken.length === 0;
-  }
-
-  /** Ends everything that the run has started and removes what that wrote. */
-  async tidyUp(): Promise<void> {
-    this.#stop.abort();
-    this.#giveUp.abort();
-    await this.#stage.tidyUp();
   }
 
   async #open(): Promise<Scene> {
@@ -187,11 +179,7 @@ export class NotificationsChaos {
 
   #report(seconds: number, busyMs: number): void {
     const [ledger, people, kills, looks] = [this.#ledger, this.#people, this.#kills, this.#looks];
-    const { broken } = this.#account;
     for (const fault of ledger.faults.slice(0, brokenMax)) this.#account.require(false, fault);
     console.log(ledgerLines({ ledger, people, kills, looks, seconds, busyMs }).join("\n"));
-    if (broken.length === 0) return console.log("every invariant held");
-    const first = broken.slice(0, brokenMax).map((sentence) => `  - ${sentence}`);
-    console.log(`BROKEN:\n${first.join("\n")}\n${this.#stage.lastWords(40)}`);
   }
 }
