@@ -5,7 +5,7 @@
 export type ErrorRule = {
   readonly status: number;
   readonly title: string;
-  /** `no`: the same request fails again. `later`: wait `Retry-After` seconds, then send it again unchanged. */
+  /** `no`: the same request fails again. `later`: after `Retry-After` seconds it may succeed, unchanged. */
   readonly retry: "no" | "later";
 };
 

@@ -355,4 +355,4 @@ export const protocolVersion = 1;
  * Of all that travels over the socket, so that no change of it goes unnoticed: `test/socket-protocol.pg.test.ts` says
  * when it no longer fits, and what to do.
  */
-export const protocolHash = "15f665aff0a23f79";
+export const protocolHash = "71e4c5e373fc837f";

@@ -65,6 +65,8 @@ export const limits = {
   mentionsPerMessage: 20,
   /** What a notification quotes of a message, its sender's name included, in Unicode code points. */
   quoteLength: 300,
+  /** Notifications that one request marks by their ids. */
+  marksPerRequest: 200,
   /** Notifications that are kept for one person. */
   notificationsPerPerson: 10_000,
   /** Broadcasts that live at a time. */

@@ -12,11 +12,13 @@ const uuid = Type.String({
   pattern: "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
   "x-detail": "a UUID in lower case",
 });
-/** What clients send: RFC 3339 with a zone, in years that PostgreSQL and JavaScript both know. */
-const sentTime = Type.String({
+/** A time that clients send: RFC 3339 with a zone, in years of four digits, and no second that only some clocks know. */
+export const SentTime = Type.String({
   pattern:
     "^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
-  "x-detail": "a time as RFC 3339 has it, such as 2024-01-01T12:00:00Z",
+  "x-detail":
+    "a time as RFC 3339 has it, such as 2024-01-01T12:00:00Z, in the years 1000 to 2999 and without a leap second",
+  description: "kept in UTC to the millisecond: what is finer is cut off",
 });
 
 /** What came before it in a person's notifications has a smaller one: milliseconds, and a count within them. */
@@ -52,8 +54,10 @@ const MessageText = Type.String({
 const Link = Type.String({
   maxLength: limits.linkLength,
   "x-text": { min: 1, max: limits.linkLength },
-  pattern: "^(https?://|/)[^\\s\\p{Cc}]*$",
-  "x-detail": "an address that begins with https://, http:// or /",
+  // Browsers take a second slash, either way round, for the beginning of a host.
+  pattern: "^(https?://|/(?![/\\\\]))[^\\s\\p{Cc}]*$",
+  "x-detail":
+    "an address that begins with https:// or http://, or a path that begins with a single / (two name another host, without a scheme)",
   description: "where to go for more",
 });
 
@@ -67,7 +71,7 @@ export const Notify = Type.Object(
     target: Type.Array(Target, { minItems: 1, maxItems: limits.notifyTargets }),
     message: MessageText,
     source: Source,
-    created_at: Type.Optional(sentTime),
+    created_at: Type.Optional(SentTime),
     ttl_s: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -231,21 +235,24 @@ export type NotificationPage = {
  * Marks some, or all up to one: broadcasts among them only if it is the place of one. Those that have ended, or were marked
  * before, are no error.
  */
-export const Mark = Type.Union(
-  [
-    Type.Object(
-      {
-        state: Type.Union(notificationStates.slice(1).map((state) => Type.Literal(state))),
-        notification_ids: Type.Array(uuid, { minItems: 1, maxItems: limits.pageRows }),
-      },
-      strict,
+export const Mark = Type.Object(
+  {
+    state: Type.Union(notificationStates.slice(1).map((state) => Type.Literal(state))),
+    notification_ids: Type.Optional(
+      Type.Array(uuid, {
+        minItems: 1,
+        maxItems: limits.marksPerRequest,
+        description: "their own and broadcasts alike",
+      }),
     ),
-    Type.Object(
-      { state: Type.Union(notificationStates.slice(1).map((state) => Type.Literal(state))), up_to: StreamId },
-      strict,
-    ),
-  ],
-  { "x-detail": "an object of `state` and either `notification_ids` or `up_to`" },
+    up_to: Type.Optional(StreamId),
+  },
+  {
+    ...strict,
+    // One form with a rule, not two forms: so a refusal names the field that is wrong.
+    oneOf: [{ required: ["notification_ids"] }, { required: ["up_to"] }],
+    "x-detail": "an object of `state` and either `notification_ids` or `up_to`, and not both",
+  },
 );
 export type MarkedState = Exclude<NotificationState, "unread">;
 export type Mark = { state: MarkedState; notification_ids: string[] } | { state: MarkedState; up_to: string };

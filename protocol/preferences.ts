@@ -1,6 +1,6 @@
 import { Type } from "typebox";
 import { limits } from "./limits.ts";
-import { Category } from "./notifications.ts";
+import { Category, SentTime } from "./notifications.ts";
 
 /** What people wish of their notifications: which, on which channel, and when. */
 
@@ -58,30 +58,33 @@ const timeZone = Type.String({
   "x-detail": "a time zone by its IANA name, such as Europe/Moscow",
   description: "by its IANA name; quiet hours are by its clock",
 });
-const mutedUntil = Type.Union([
-  Type.String({
-    pattern:
-      "^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
-    "x-detail": "a time as RFC 3339 has it, such as 2026-01-01T12:00:00Z",
-  }),
-  Type.Null(),
-]);
+const mutedUntil = Type.Union([SentTime, Type.Null()]);
 const digestMinutes = Type.Integer({
   minimum: limits.digestMinutesMin,
   maximum: limits.digestMinutes,
   description: "how long a digest gathers, from the first one in it",
 });
-const categories = Type.Record(Category, CategoryWish, { ...strict, maxProperties: limits.categoryWishes });
+/** By category. The rule for names stands there by itself too, so that a refusal can say it. */
+const byCategory = { ...strict, propertyNames: Category, maxProperties: limits.categoryWishes };
+const categories = Type.Record(Category, CategoryWish, byCategory);
 
-/** Body of `PUT /api/v1/notifications/preferences`: the whole of them. What is left out is as it is for everybody. */
+const { inbox, push } = CategoryWish.properties;
+/** A wish as it is said: what is left out is as in `default`, and of that as it is for everybody. */
+const NewCategoryWish = Type.Object({ inbox: Type.Optional(inbox), push: Type.Optional(push) }, strict);
+export type NewCategoryWish = Partial<CategoryWish>;
+
+/**
+ * Body of `PUT /api/v1/notifications/preferences`: the whole of them. What is left out is as it is for everybody, and of a
+ * category's wish as in `default`.
+ */
 export const NewPreferences = Type.Object(
   {
     time_zone: Type.Optional(timeZone),
     quiet_hours: Type.Optional(Type.Union([QuietHours, Type.Null()])),
     muted_until: Type.Optional(mutedUntil),
     digest_minutes: Type.Optional(digestMinutes),
-    default: Type.Optional(CategoryWish),
-    categories: Type.Optional(categories),
+    default: Type.Optional(NewCategoryWish),
+    categories: Type.Optional(Type.Record(Category, NewCategoryWish, byCategory)),
   },
   {
     ...strict,
@@ -94,7 +97,10 @@ export const NewPreferences = Type.Object(
     ],
   },
 );
-export type NewPreferences = Partial<Preferences>;
+export type NewPreferences = Partial<Omit<Preferences, "default" | "categories">> & {
+  default?: NewCategoryWish;
+  categories?: Record<string, NewCategoryWish>;
+};
 
 /** What somebody wishes. Of what is critical they are told at once all the same. */
 export const Preferences = Type.Object(

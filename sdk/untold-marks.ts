@@ -30,7 +30,7 @@ export class UntoldMarks {
     const state = (["read", "archived", "seen"] as const).find((one) => this.#waiting[one].size > 0);
     if (state === undefined) return undefined;
     const waiting = this.#waiting[state];
-    const ids = new Set([...waiting].slice(0, limits.pageRows));
+    const ids = new Set([...waiting].slice(0, limits.marksPerRequest));
     const told = await calls.mark({ state, notification_ids: [...ids] });
     for (const id of ids) waiting.delete(id);
     return { told, marked: { ids } };

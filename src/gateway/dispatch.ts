@@ -9,6 +9,7 @@ import type { Clock } from "../lib/clock.ts";
 import { AppError } from "../lib/errors.ts";
 import type { Logger } from "../lib/logger.ts";
 import { type Check, createCheck } from "../schema/check.ts";
+import { sentenceOf } from "../schema/faults.ts";
 import type { Signal } from "./signals.ts";
 import type { BucketRate } from "../lib/token-bucket.ts";
 import { uuidv7 } from "../../protocol/ids.ts";
@@ -209,7 +210,7 @@ export class Dispatch {
         const fields = method.check(frame.params);
         if (fields !== undefined) {
           const [first] = fields;
-          const detail = `${first?.pointer ?? ""} ${first?.detail ?? "does not fit the schema"}`;
+          const detail = first === undefined ? "does not fit the schema" : sentenceOf(first, "params");
           throw new AppError("invalid_body", { detail, fields });
         }
         const { params } = frame;

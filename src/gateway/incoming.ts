@@ -1,6 +1,7 @@
 import { type ClientFrame, clientFrames } from "../../protocol/frames.ts";
 import { AppError } from "../lib/errors.ts";
 import { type Check, createCheck } from "../schema/check.ts";
+import { sentenceOf } from "../schema/faults.ts";
 
 /** A frame as far as it could be understood: its id serves the answer even where the rest is wrong. */
 export type Incoming =
@@ -37,7 +38,7 @@ export function readFrame(
   const fields = check(object);
   if (fields === undefined) return { kind: "frame", frame: object as unknown as ClientFrame };
   const [first] = fields;
-  const detail = first === undefined ? "does not fit the schema" : `${first.pointer} ${first.detail}`;
+  const detail = first === undefined ? "does not fit the schema" : sentenceOf(first, "the frame");
   return { kind: "bad", id, error: new AppError("invalid_body", { detail, fields }) };
 }
 

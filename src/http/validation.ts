@@ -1,6 +1,6 @@
 import type { ErrorCode, FieldError } from "../../protocol/errors.ts";
 import { AppError } from "../lib/errors.ts";
-import { type Violation, fieldErrors } from "../schema/faults.ts";
+import { type Violation, fieldErrors, sentenceOf } from "../schema/faults.ts";
 
 const codes: Readonly<Record<string, ErrorCode>> = {
   body: "invalid_body",
@@ -25,7 +25,6 @@ function named(field: FieldError): FieldError {
 function summary(fields: readonly FieldError[], part: string): string {
   const [first] = fields;
   if (first === undefined) return "does not fit the schema";
-  const where = first.pointer === "" ? `the ${part}` : first.pointer;
   const rest = fields.length - 1;
-  return `${where} ${first.detail}${rest === 0 ? "" : `, and ${rest} more (see errors)`}`;
+  return `${sentenceOf(first, `the ${part}`)}${rest === 0 ? "" : `, and ${rest} more (see errors)`}`;
 }

@@ -199,6 +199,12 @@ function fail(waiting: Waiting<unknown, never>, error: unknown): void {
 function expire(waiting: Waiting<unknown, never>, now: number): boolean {
   // What is over already is met again by each sweep until its batch is answered: of many, an error each time is dear.
   if (waiting.settled || waiting.deadline > now) return waiting.settled;
-  fail(waiting, new AppError("unavailable", { detail: "it took too long; send it again", retryAfterS: 1 }));
+  fail(
+    waiting,
+    new AppError("unavailable", {
+      detail: "it took too long: nobody knows whether it is done",
+      retryAfterS: 1,
+    }),
+  );
   return true;
 }

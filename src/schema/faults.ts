@@ -11,6 +11,8 @@ export type Violation = {
   readonly instancePath: string;
   readonly schemaPath: string;
   readonly params: Readonly<Record<string, unknown>>;
+  /** What is wrong is this name of a field, not what stands under it. */
+  readonly propertyName?: string;
   readonly parentSchema?: Readonly<Record<string, unknown>>;
 };
 
@@ -31,6 +33,11 @@ export function fieldErrors(violations: readonly Violation[]): FieldError[] {
     if (!byPointer.has(pointer)) byPointer.set(pointer, { pointer, ...explain(violation) });
   }
   return [...byPointer.values()];
+}
+
+/** What is wrong with one field, in a sentence; `whole` is what an empty pointer points to. */
+export function sentenceOf({ pointer, detail }: FieldError, whole: string): string {
+  return `${pointer === "" ? whole : pointer} ${detail}`;
 }
 
 /**
@@ -66,8 +73,13 @@ function complaintsBesideNull(
   return isOfForm ? own : [];
 }
 
-function pointerOf({ instancePath, params }: Violation): string {
-  const name = params["missingProperty"] ?? params["additionalProperty"] ?? params["unevaluatedProperty"];
+function pointerOf({ instancePath, params, propertyName }: Violation): string {
+  const name =
+    propertyName ??
+    params["propertyName"] ??
+    params["missingProperty"] ??
+    params["additionalProperty"] ??
+    params["unevaluatedProperty"];
   const pointer =
     typeof name === "string"
       ? `${instancePath}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`
@@ -89,7 +101,8 @@ function explain(violation: Violation): Omit<FieldError, "pointer"> {
   }
   const code = codeOf(violation);
   const own = parentSchema[detailKeyword];
-  return { code, detail: `must be ${typeof own === "string" ? own : standardDetail(violation)}` };
+  const must = violation.propertyName === undefined ? "must be" : "must be named with";
+  return { code, detail: `${must} ${typeof own === "string" ? own : standardDetail(violation)}` };
 }
 
 const codes: Readonly<Record<string, string>> = {
@@ -101,6 +114,8 @@ const codes: Readonly<Record<string, string>> = {
   minItems: "min_items",
   maxItems: "max_items",
   uniqueItems: "unique_items",
+  minProperties: "min_properties",
+  maxProperties: "max_properties",
   minimum: "range",
   maximum: "range",
   exclusiveMinimum: "range",
@@ -110,9 +125,11 @@ const codes: Readonly<Record<string, string>> = {
   const: "enum",
 };
 
-function codeOf({ keyword, parentSchema }: Violation): string {
+function codeOf({ keyword, params, parentSchema }: Violation): string {
   const known = codes[keyword];
   if (known !== undefined) return known;
+  if (keyword === "oneOf" && isChoice(parentSchema?.[keyword]))
+    return params["passingSchemas"] === null ? "required" : "exclusive";
   if (keyword === "anyOf" || keyword === "oneOf") {
     return literals(parentSchema?.[keyword]) === undefined ? "type" : "enum";
   }
@@ -139,6 +156,10 @@ function standardDetail({ keyword, params, parentSchema }: Violation): string {
       return `a list of at most ${limit}`;
     case "uniqueItems":
       return "a list without repetitions";
+    case "minProperties":
+      return `an object of at least ${limit} ${limit === "1" ? "field" : "fields"}`;
+    case "maxProperties":
+      return `an object of at most ${limit} ${limit === "1" ? "field" : "fields"}`;
     case "minimum":
       return `at least ${limit}`;
     case "maximum":
@@ -161,6 +182,13 @@ function standardDetail({ keyword, params, parentSchema }: Violation): string {
     default:
       return "what the schema allows";
   }
+}
+
+/** Whether each branch says nothing but which fields there must be: a rule for one form, not forms of their own. */
+function isChoice(branches: unknown): boolean {
+  return (
+    Array.isArray(branches) && branches.every((branch: object) => Object.keys(branch).join() === "required")
+  );
 }
 
 /** The values of a union of literals, or undefined when it is a union of anything else. */

@@ -1,21 +1,19 @@
+import assert from "node:assert/strict";
 import { manualClock, openTestDatabase, testLog } from "../../../test/harness.ts";
 import { topics } from "../../../protocol/topics.ts";
 import type { Deps } from "../../deps.ts";
 import type { Entry, EventLog } from "../../eventlog/eventlog.ts";
 import { partitionOf } from "../../eventlog/murmur2.ts";
 import { openLog } from "../../eventlog/postgres.fixture.ts";
-import type { Tx } from "../../lib/db.ts";
+import type { Queryable, Tx } from "../../lib/db.ts";
+import { expireBatchMax } from "./expire.ts";
+import { countUnread } from "./queries.ts";
+import { digestBatchMax, releaseBatchMax } from "./wishes/release.ts";
 import type { NotificationStore } from "./store.ts";
+import type { StoreUnderTest } from "./store-under-test.fixture.ts";
 
-/** A store with people, a clock that stands still, and the log that it tells of everything. */
-export type Stage = Pick<Deps, "db" | "eventlog"> & {
-  readonly clock: ReturnType<typeof manualClock>;
-  readonly store: NotificationStore;
-  /** A person who was not there before. */
-  readonly person: () => Promise<number>;
-  /** What the log holds of a person, in order. */
-  readonly entries: (userId: number) => Promise<readonly Entry[]>;
-};
+/** A store in a PostgreSQL, and all that it lies on. */
+export type Stage = StoreUnderTest & Pick<Deps, "db" | "eventlog">;
 
 export async function openStage(
   open: (deps: Pick<Deps, "db" | "eventlog" | "clock" | "log">) => NotificationStore,
@@ -37,7 +35,37 @@ export async function openStage(
       return rows[0]?.id ?? 0;
     },
     entries: createReader(eventlog),
+    held: async (userId) => {
+      const { rows } = await db.query<{ message: string }>(
+        "select message from notification_held where user_id = $1",
+        [userId],
+      );
+      return rows.map(({ message }) => message);
+    },
+    audit: (userId) => auditPerson(db, userId, clock.now()),
+    stepMax: { told: releaseBatchMax, closed: digestBatchMax, removed: expireBatchMax },
   };
+}
+
+/** A person's row has counted what there is, all of it told by what has not ended, and a digest what it has gathered. */
+async function auditPerson(db: Queryable, userId: number, nowMs: number): Promise<void> {
+  const { rows } = await db.query(
+    `select n.unread, n.stored, n.alive, h.held, d.wrong, p.counted_unread, p.counted_stored, p.counted_held
+       from (select count(*) filter (where state in ('unread', 'seen'))::int as unread, count(*)::int as stored,
+                    count(*) filter (where state in ('unread', 'seen') and expires_at > $2)::int as alive
+               from notification where user_id = $1) n,
+            (select count(*)::int as held from notification_held where user_id = $1) h,
+            (select count(*)::int as wrong from notification_digest d where user_id = $1
+                and gathered <> (select count(*) from notification_held h where h.digest_id = d.id)) d,
+            (select coalesce(sum(unread), 0)::int as counted_unread, coalesce(sum(stored), 0)::int as counted_stored,
+                    coalesce(sum(held), 0)::int as counted_held
+               from notification_person where user_id = $1) p`,
+    [userId, new Date(nowMs)],
+  );
+  const [{ unread, stored, alive, held, wrong, ...counted } = assert.fail()] = rows;
+  assert.deepEqual(counted, { counted_unread: unread, counted_stored: stored, counted_held: held });
+  assert.equal(wrong, 0, "a digest counts what it has gathered");
+  assert.equal((await countUnread(db, userId, nowMs)).unread, alive);
 }
 
 /** The transaction, which tells as well what it locks, in order: `person 7`, the `ledger` of broadcasts, `origins`, the `log`. */

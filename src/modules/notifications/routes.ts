@@ -30,7 +30,7 @@ function notifyRoute({ notify }: RouteDeps): Route {
     description:
       "Answers when what is told is durable, with an id for each target in the order of the request. Targets that cannot be " +
       "told are named in the answer and hold up nobody. Under an `Idempotency-Key` a repetition within 24 hours gets the " +
-      "same answer, with `Idempotent-Replayed: true`.",
+      "same answer, with `Idempotent-Replayed: true`; without one it tells people again.",
     body: Notify,
     headers: keyHeaders,
     responses: { 202: Notified },

@@ -13,7 +13,7 @@ import type { Marked } from "./mark.ts";
 
 /**
  * Where notifications lie until they are read or end: what every store promises. `store.contract.ts` is the suite that
- * each passes.
+ * each passes: it knows this type, the log and the clock, and of the store's own tables or streams nothing.
  *
  * 1. What `notify` and `mark` resolve with is durable, and so is the entry in the log that tells devices of it: both or
  *    neither.
@@ -24,7 +24,30 @@ import type { Marked } from "./mark.ts";
  * 4. What has ended is neither listed nor replayed nor marked, whether it has been removed yet or not.
  * 5. A request that is repeated under its key within 24 hours has no effect and gets the same answer.
  * 6. What was accepted and not told because of what the person wishes is held, and `release` tells it when it is due: of
- *    one person in the order in which it was accepted, but for what cannot be told at that moment. Of one person and category one digest gathers at most.
+ *    one person in the order in which it was accepted, but for what cannot be told at that moment. Of one person and category
+ *    one digest gathers at most.
+ *
+ * The only store so far is that of PostgreSQL (`postgres-store.ts`). A second one keeps for each person their notifications,
+ * counts, last stream id and what is held, decides with the functions that need no SQL (`decide-notify.ts`, `person-state.ts`,
+ * `wishes/decide-release.ts`, `wishes/when-to-tell.ts`), and passes the suite. That is not all there is to it: these stay in
+ * PostgreSQL whatever the store is, and reach past this type today.
+ *
+ * - People: `notify` asks `account_user` who exists (`people.ts`).
+ * - The log's `appendIn` takes a transaction of PostgreSQL. A store outside it keeps what it is to tell beside its effect, and
+ *   appends that under the same entry ids until it is there, before it answers; so promise 1 holds again.
+ * - Idempotency keys (`requests.ts`): written in the transaction of their effect, and forgotten by the module's own timer
+ *   (`forgetRequests`), not by `expire`. A store outside it takes the key in a row with the request's id first, has its effect
+ *   under that id, of which all notification ids are made, and then writes the answer; whoever finds a key without one does the same
+ *   again under the id that is kept.
+ * - Wishes, and what people did with broadcasts: columns of `notification_person`, which broadcasts and web push read.
+ * - Broadcasts (`broadcasts/`): rows of their own. `replay` gives them among a person's own, and `mark` marks those that are
+ *   named: a second store calls the same functions for it.
+ * - Occasions (`occasions/`) tell with `saveNotifyIn` in the transaction of their checkpoint, and take back, or write anew, what is
+ *   held and told by SQL. With another store they have to `notify` under ids made of the entry's, as an attempt that is repeated does,
+ *   and what they take back needs methods here that do not exist yet.
+ * - `follow-redactions.ts` removes rows of notifications in the transaction of its checkpoint: it needs such a method, too.
+ * - Web push (`push/`): what is due is a row that is joined with the notification when it is pushed. With another store it has to ask
+ *   for the words, the state and the count.
  */
 export type NotificationStore = {
   /**

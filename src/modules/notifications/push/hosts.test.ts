@@ -37,6 +37,10 @@ test("without a list every push service of the internet may be called, and nothi
     "https://[::1]/x",
     "https://[::ffff:10.0.0.1]/x",
     "https://192.168.0.1:8443/x",
+    "https://fcm.googleapis.com:22/x",
+    "https://fcm.googleapis.com:80/x",
+    "https://ntfy.sh:8443/up",
+    "https://1.1.1.1:444/x",
     "https://localhost/x",
     "https://localhost./x",
     "https://api.localhost/x",
@@ -55,7 +59,7 @@ test("without a list every push service of the internet may be called, and nothi
   const good = [
     "https://fcm.googleapis.com/fcm/send/a:b",
     "https://web.push.apple.com/Q",
-    "https://ntfy.sh:8443/up",
+    "https://ntfy.sh:443/up",
     "https://1.1.1.1/x",
   ];
   assert.deepEqual(
@@ -68,6 +72,8 @@ test("with a list its hosts may be called, wherever they are, and without TLS on
   const hosts = createPushHosts(["fcm.googleapis.com", "*.example.org", "10.0.0.7", "127.0.0.1", "[::1]"]);
   const good = [
     "https://fcm.googleapis.com/x",
+    "https://fcm.googleapis.com:8443/x",
+    "https://10.0.0.7:2586/x",
     "https://a.b.example.org/x",
     "https://10.0.0.7/x",
     "http://127.0.0.1:8080/x",
@@ -81,6 +87,7 @@ test("with a list its hosts may be called, wherever they are, and without TLS on
     "https://example.org/x",
     "https://fooexample.org/x",
     "https://push.apple.com/x",
+    "https://a.example.org:8443/x",
     "https://fcm.googleapis.com.evil.org/x",
     "http://fcm.googleapis.com/x",
     "http://10.0.0.7/x",

@@ -47,6 +47,8 @@ export function createPushHosts(listed: readonly string[], servers?: readonly st
         return "at a push service that this server may call";
       if (url.protocol !== "https:" && !(named.has(hostname) && isLoopbackName(hostname)))
         return "an address that begins with https://";
+      // Of a stranger's choice among ports, all but one lead to something that is no push service.
+      if (!named.has(hostname) && url.port !== "") return "at port 443 of a push service";
       if (!named.has(hostname) && !isPublicName(hostname))
         return "at a push service, and not in a private network";
       return undefined;

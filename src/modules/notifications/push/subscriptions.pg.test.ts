@@ -103,7 +103,7 @@ test("who ends a subscription is not pushed any more, may repeat it, and cannot 
 test("what is shown of subscriptions is the host alone", async (t) => {
   const stage = await openPushStage(t);
   const userId = await stage.person();
-  const hosts = createPushHosts([]);
+  const hosts = createPushHosts(["push.example.org"]);
   const browser = createBrowser("https://push.example.org:8443/a/secret?b=c");
   const { id, isNew } = await subscribePush(
     { ...stage, hosts },

@@ -2,77 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { NotificationCreatedData } from "../../../../protocol/notifications.ts";
-import { type NewPreferences, type Preferences, inboxWishes } from "../../../../protocol/preferences.ts";
+import type { NewPreferences, Preferences } from "../../../../protocol/preferences.ts";
+import { limits } from "../../../../protocol/limits.ts";
 import { parseData } from "../../../eventlog/eventlog.ts";
-import type { NotifyAnswer } from "../decide-notify.ts";
-import type { Stage } from "../notifications.fixture.ts";
 import { idsOf, requestTo } from "../requests.fixture.ts";
+import type { StoreUnderTest } from "../store-under-test.fixture.ts";
+import { each, heldUntil, minuteMs } from "./held.fixture.ts";
+import { mornings, nights, step } from "./held-steps.fixture.ts";
 import { isQuiet, wallOf } from "./quiet-hours.fixture.ts";
 import { whenDue, whenToTell } from "./when-to-tell.ts";
 
 const never = new AbortController().signal;
-const categories = ["general", "news"] as const;
-const minuteMs = 60_000;
-
-/** Evenings, in zones of which each changes its clock in the night that follows. */
-const nights = [
-  ["2026-03-28T20:00:00Z", "Europe/Berlin"],
-  ["2026-10-24T20:00:00Z", "Europe/Berlin"],
-  ["2026-03-08T03:00:00Z", "America/New_York"],
-  ["2026-11-01T02:00:00Z", "America/New_York"],
-  ["2026-04-04T11:00:00Z", "Australia/Lord_Howe"],
-  ["2026-10-03T11:30:00Z", "Australia/Lord_Howe"],
-  ["2026-03-28T20:00:00Z", "Antarctica/Troll"],
-] as const;
-const zones = [...new Set(nights.map(([, zone]) => zone)), "Asia/Kolkata"];
-/** When the hours of that night end that somebody wishes in the beginning. */
-const mornings = ["01:30", "02:00", "02:15", "03:00", "07:00"] as const;
-
-const dayTime = fc
-  .tuple(fc.nat(23), fc.constantFrom(0, 1, 30, 59))
-  .map(([hour, minute]) => `${String(hour).padStart(2, "0")}:${String(minute).padStart(2, "0")}`);
-const quietHours = fc.record({ from: dayTime, to: dayTime }).filter(({ from, to }) => from !== to);
-const each = { inbox: "each", push: true } as const;
-const wish = fc.record({
-  inbox: fc.constantFrom(...inboxWishes, "each" as const, "digest" as const),
-  push: fc.constant(true),
-});
-const wishes: fc.Arbitrary<NewPreferences> = fc.record(
-  {
-    time_zone: fc.constantFrom(...zones),
-    quiet_hours: fc.option(quietHours, { freq: 4 }),
-    digest_minutes: fc.constantFrom(5, 60, 1_440),
-    default: wish,
-    categories: fc.record({ news: wish }, { requiredKeys: [] }),
-  },
-  { requiredKeys: [] },
-);
-
-const step = fc.oneof(
-  {
-    weight: 5,
-    arbitrary: fc.record({
-      tell: fc.array(
-        fc.record({
-          who: fc.nat(1),
-          category: fc.constantFrom(...categories),
-          critical: fc.constantFrom(false, false, false, true),
-        }),
-        { minLength: 1, maxLength: 4 },
-      ),
-      together: fc.boolean(),
-      again: fc.constantFrom(false, false, true),
-    }),
-  },
-  { weight: 2, arbitrary: fc.record({ wish: fc.nat(1), wishes, muteMinutes: fc.constantFrom(0, 0, 0, 30) }) },
-  // Something else is wished as well, and the rest as before.
-  { weight: 2, arbitrary: fc.record({ wishMore: fc.nat(1) }) },
-  { weight: 4, arbitrary: fc.record({ passMinutes: fc.constantFrom(1, 5, 31, 31, 60, 60, 400, 1_441) }) },
-  { weight: 4, arbitrary: fc.constant({ release: true } as const) },
-  { weight: 1, arbitrary: fc.record({ read: fc.nat(1) }) },
-  { weight: 1, arbitrary: fc.constant({ expire: true } as const) },
-);
-
 /** Something that was accepted for a person. */
 type Accepted = {
   readonly message: string;
@@ -97,20 +37,14 @@ class Person {
   }
 }
 
-function heldUntil(answer: NotifyAnswer | Error | undefined): string | undefined {
-  if (answer === undefined || answer instanceof Error) return undefined;
-  const [result] = answer.results;
-  return result !== undefined && "held_until" in result ? result.held_until : undefined;
-}
-
 /**
  * Whatever people wish, and whenever: what they are told comes when they wish it, once, in order, and every count is
  * right. Of digests: the sum of what they gather is what was accepted.
  */
-export function testHeldProperty(name: string, open: () => Promise<Stage>): void {
+export function testHeldProperty(name: string, open: () => Promise<StoreUnderTest>): void {
   test(`${name}: whatever people wish, what is accepted is told once, in order, and when they wish it, also while clocks change`, async () => {
     const stage = await open();
-    const { store, clock, db } = stage;
+    const { store, clock } = stage;
     let made = 0;
     let turns = 0;
     await fc.assert(
@@ -195,7 +129,7 @@ export function testHeldProperty(name: string, open: () => Promise<Stage>): void
         const [code] = idsOf(answers[n]);
         assert.equal(code === "muted", telling.kind === "muted");
         if (telling.kind === "muted") continue;
-        if (telling.kind === "held") assert.equal(heldUntil(answers[n]), peaceEndsAt(person));
+        if (telling.kind === "held") assert.deepEqual(heldUntil(answers[n]), [peaceEndsAt(person)]);
         const { category } = request;
         person.waiting.push({
           message,
@@ -213,7 +147,7 @@ export function testHeldProperty(name: string, open: () => Promise<Stage>): void
       const before = people.map(({ waiting }) => [...waiting]);
       await store.release(never);
       for (const [n, person] of people.entries()) {
-        const held = await heldOf(person.id);
+        const held = new Set(await stage.held(person.id));
         await hear(person);
         for (const one of before[n] ?? []) {
           if (one.isTold) continue;
@@ -250,14 +184,6 @@ export function testHeldProperty(name: string, open: () => Promise<Stage>): void
       return isPeaceful(person) || clock.now() < atMs + minutes * minuteMs;
     }
 
-    async function heldOf(userId: number): Promise<ReadonlySet<string>> {
-      const { rows } = await db.query<{ message: string }>(
-        "select message from notification_held where user_id = $1",
-        [userId],
-      );
-      return new Set(rows.map(({ message }) => message));
-    }
-
     /** Looks at what the person was told since the last look; all of it must be welcome at this moment. */
     async function hear(person: Person): Promise<void> {
       const entries = await stage.entries(person.id);
@@ -290,32 +216,22 @@ export function testHeldProperty(name: string, open: () => Promise<Stage>): void
 
     async function compare(person: Person): Promise<void> {
       await hear(person);
-      const now = new Date(clock.now());
-      const { rows } = await db.query<{
-        unread: number;
-        stored: number;
-        kept: number;
-        held: number;
-        counted: number;
-      }>(
-        `select (select count(*) from notification where user_id = $1 and state in ('unread', 'seen') and expires_at > $2)::int as unread,
-                (select count(*) from notification where user_id = $1)::int as stored,
-                coalesce((select stored from notification_person where user_id = $1), 0) as kept,
-                (select count(*) from notification_held where user_id = $1)::int as held,
-                coalesce((select held from notification_person where user_id = $1), 0) as counted`,
-        [person.id, now],
-      );
-      const [row = assert.fail()] = rows;
-      assert.equal((await store.unread(person.id)).unread, row.unread);
-      assert.equal(row.stored, row.kept);
-      assert.equal(row.held, row.counted);
-      const { rows: wrong } = await db.query(
-        `select from notification_digest d
-          where user_id = $1 and gathered <> (select count(*) from notification_held h where h.digest_id = d.id)`,
-        [person.id],
-      );
-      assert.equal(wrong.length, 0, "a digest counts what it has gathered");
-      assert.deepEqual(await heldOf(person.id), new Set(person.waiting.map(({ message }) => message)));
+      await stage.audit(person.id);
+      assert.equal((await store.unread(person.id)).unread, await recount(person.id));
+      const waiting = person.waiting.map(({ message }) => message);
+      assert.deepEqual((await stage.held(person.id)).toSorted(), waiting.toSorted());
+    }
+
+    /** One by one, as they are listed. */
+    async function recount(userId: number): Promise<number> {
+      let count = 0;
+      for (let cursor: string | null | undefined; cursor !== null;) {
+        const wish = { state: "unread", limit: limits.pageRows } as const;
+        const page = await store.list(userId, cursor === undefined ? wish : { ...wish, cursor });
+        count += page.notifications.length;
+        cursor = page.next_cursor;
+      }
+      return count;
     }
   });
 }

@@ -92,7 +92,11 @@ async function rescheduleHeld(
 
 /** With what was left out, and in one form. The schema has let through only what looks right. */
 function checked(wished: NewPreferences): Preferences {
-  const preferences = { ...defaultPreferences, ...wished };
+  const others = { ...defaultPreferences.default, ...wished.default };
+  const categories = Object.fromEntries(
+    Object.entries(wished.categories ?? {}).map(([name, wish]) => [name, { ...others, ...wish }]),
+  );
+  const preferences = { ...defaultPreferences, ...wished, default: others, categories };
   const { time_zone: zone, quiet_hours: quiet, muted_until: until } = preferences;
   if (!isTimeZone(zone)) throw wrong("/time_zone", "unknown", "is no time zone that this server knows");
   if (quiet !== null && quiet.from === quiet.to)

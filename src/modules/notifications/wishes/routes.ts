@@ -23,8 +23,8 @@ export function preferenceRoutes(
       method: "PUT",
       summary: "Say what you wish of your notifications",
       description:
-        "The whole of it: what is left out is as it is for everybody. It holds for what is held as well: what may be told by " +
-        "it is told within seconds. What is critical is told at once, whatever anybody wishes.",
+        "The whole of it: what is left out is as it is for everybody, and of a category's wish as in `default`. It holds for " +
+        "what is held as well: what may be told by it is told within seconds. What is critical is told at once, whatever anybody wishes.",
       body: NewPreferences,
       responses: { 200: Preferences },
       handler: async ({ actor, body }) => {
