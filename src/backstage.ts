@@ -21,8 +21,11 @@ export type Backstage = AsyncDisposable & {
   readonly people: People;
   readonly notify: NotifyPeople;
   readonly broadcasts: Broadcasts;
-  /** Tokens of a person, for what the command line does as them; disposing of it signs them out. Throws `not_found`. */
-  signInAs(userId: number): Promise<AsyncDisposable & { token(): Promise<string> }>;
+  /**
+   * Signs a person in, for what the command line does as them, and resolves with the refresh token. Throws `not_found`, and
+   * `forbidden` for somebody who is disabled and where this server signs no tokens.
+   */
+  signInAs(userId: number): Promise<string>;
   /** A source as HTTP answers it. */
   readonly sourceView: typeof sourceView;
   readonly deadLetters: {
@@ -45,10 +48,13 @@ export type Backstage = AsyncDisposable & {
 export type BackstageOptions = FoundationOptions & {
   /** Whether an embedded database that is not there may be made. */
   readonly mayCreate: boolean;
+  /** Whether an embedded database that nobody runs may be started for this. */
+  readonly mayStart: boolean;
 };
 
 export async function openBackstage(config: Config, options: BackstageOptions): Promise<Backstage> {
   if (!options.mayCreate) await requireCluster(config);
+  if (!options.mayStart) await requireRunning(config);
   const foundation = await openFoundation(config, options);
   const { deps } = foundation;
   const { db } = deps;
@@ -82,22 +88,11 @@ export async function openBackstage(config: Config, options: BackstageOptions): 
   };
 }
 
-/** Tokens that are good for some minutes: one is renewed before each use. */
-async function signInAs(
-  { access, db }: Pick<Deps, "access" | "db">,
-  userId: number,
-): Promise<AsyncDisposable & { token(): Promise<string> }> {
+async function signInAs({ access, db }: Pick<Deps, "access" | "db">, userId: number): Promise<string> {
   if ((await findUser(db, userId)) === undefined)
     throw new AppError("not_found", { detail: `there is no person ${userId}` });
-  let { refreshToken } = await db.transaction((tx) => access.sessions.start(tx, userId));
-  return {
-    token: async () => {
-      const renewed = await access.sessions.renew(refreshToken);
-      refreshToken = renewed.refreshToken;
-      return renewed.accessToken;
-    },
-    [Symbol.asyncDispose]: () => access.sessions.end(refreshToken),
-  };
+  const { refreshToken } = await db.transaction((tx) => access.sessions.start(tx, userId));
+  return refreshToken;
 }
 
 /** A DATA_DIR that was mistyped or not given must not become a second database, in which nothing is found. */
@@ -107,6 +102,16 @@ async function requireCluster(config: Config): Promise<void> {
   if (hasCluster(dataDir)) return;
   throw new StartupError(
     `There is no database in ${dataDir}: start the server first, or name the server's own directory with --data-dir (DATA_DIR) or its database with DATABASE_URL`,
+  );
+}
+
+/** For verbs that are nothing without a server: they must not become the ones that run its database. */
+async function requireRunning(config: Config): Promise<void> {
+  if (databaseAddress(config) !== undefined) return;
+  const [dataDir, { isRunning }] = await Promise.all([dataDirOf(config), import("./embedded/embedded.ts")]);
+  if (await isRunning(dataDir)) return;
+  throw new StartupError(
+    `No server runs the database in ${dataDir}: start one, or name the running server's own directory with --data-dir (DATA_DIR) or its database with DATABASE_URL`,
   );
 }
 

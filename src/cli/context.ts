@@ -13,9 +13,11 @@ export type VerbContext = {
   readonly readConfig: () => Promise<Config>;
   /**
    * Database and log without listeners, migrated; the caller disposes of it. An embedded database that is not there is
-   * made only where that is said.
+   * made only where that is said, and one that nobody runs is started unless something else is said.
    */
-  readonly openBackstage: (options?: Partial<Pick<BackstageOptions, "mayCreate">>) => Promise<Backstage>;
+  readonly openBackstage: (
+    options?: Partial<Pick<BackstageOptions, "mayCreate" | "mayStart">>,
+  ) => Promise<Backstage>;
   /** Where the data lies: not always where the configuration says, when root starts the server. */
   readonly dataDirOf: (config: Config) => Promise<string>;
   readonly startApp: (config: Config, options: AppOptions) => Promise<App>;
@@ -27,7 +29,7 @@ export function createContext(terminal: Terminal, environment: Environment): Ver
     terminal,
     environment,
     readConfig,
-    openBackstage: async ({ mayCreate = false } = {}) => {
+    openBackstage: async ({ mayCreate = false, mayStart = true } = {}) => {
       const config = await readConfig();
       const [{ openBackstage }, { quietLogger }] = await Promise.all([
         import("../backstage.ts"),
@@ -36,6 +38,7 @@ export function createContext(terminal: Terminal, environment: Environment): Ver
       return openBackstage(config, {
         log: quietLogger(terminal, environment, config.logLevel),
         mayCreate,
+        mayStart,
       });
     },
     dataDirOf: async (config) => (await import("../backstage.ts")).dataDirOf(config),

@@ -1,17 +1,15 @@
 import { createInterface } from "node:readline";
-import type { Notification } from "../../protocol/notifications.ts";
-import { type CloseRule, closeRules } from "../../protocol/close-codes.ts";
-import type { Terminal } from "./terminal.ts";
-import { type Verb, UsageError, idOf } from "./verb.ts";
+import { pause } from "../lib/backoff.ts";
+import { baseUrl } from "./banner.ts";
+import type { VerbContext } from "./context.ts";
+import { openResources, watchStopSignals } from "./stopping.ts";
+import { printable } from "./table.ts";
+import type { Credentials } from "./listen-credentials.ts";
+import type { UnreadList } from "./listen-unread.ts";
+import { type Verb, type VerbArgs, idOf } from "./verb.ts";
 
-/** After how long a lost connection is opened again, milliseconds, where the server does not say. */
-const comeBackMs = 1_000;
-
-type Push = Pick<Notification, "notification_id" | "stream_id" | "message" | "source" | "created_at">;
-type Heard =
-  | { readonly type: "notification.push"; readonly data: Push }
-  | { readonly type: "notification.read.ack"; readonly data: Pick<Push, "notification_id"> }
-  | { readonly type: "error"; readonly error: { readonly title: string; readonly detail?: string } };
+/** How often a server that is not there is tried, milliseconds. */
+const tryEveryMs = 1_000;
 
 /** The seed's client: shows what a person is told, and marks it as read. */
 export const listen: Verb = {
@@ -28,121 +26,106 @@ export const listen: Verb = {
       value: "URL",
       doc: "where the server is; this machine and the server's port unless given",
     },
+    token: {
+      type: "text",
+      value: "TOKEN",
+      doc: "the person's access or refresh token (or TIDINGS_TOKEN): needs no database, so works from another machine",
+    },
   },
   settings: true,
-  run: async ({ openBackstage, readConfig, terminal }, args) => {
+  run: async (context, args) => {
+    const { terminal } = context;
     const id = idOf(args.text("user") ?? "", "user list");
-    const { port } = await readConfig();
-    const url = socketUrl(args.text("url") ?? `http://127.0.0.1:${port}`);
-    url.searchParams.set("user_id", String(id));
     const login = args.text("login");
-    if (login !== undefined) url.searchParams.set("login", login);
-    await using backstage = await openBackstage();
-    await using signedIn = await backstage.signInAs(id);
-    const stop = new AbortController();
-    process.once("SIGINT", () => stop.abort());
-    process.once("SIGTERM", () => stop.abort());
-    const listener = new Listener({ terminal, auto: args.flag("auto") });
-    terminal.notice(
-      args.flag("auto")
-        ? "Everything is marked as read as it comes. Ctrl-C ends it."
-        : "Enter marks the oldest unread one as read. Ctrl-C ends it.",
-    );
-    const lines = createInterface({ input: process.stdin });
-    lines.on("line", () => listener.readOldest());
-    try {
-      while (!stop.signal.aborted) {
-        url.searchParams.set("token", await signedIn.token());
-        const pauseMs = await listener.follow(url, stop.signal);
-        if (!stop.signal.aborted) await pauseUnlessAborted(pauseMs, stop.signal);
-      }
-    } finally {
-      lines.close();
-    }
+    const [{ UnreadList }, { placeOf }] = await Promise.all([
+      import("./listen-unread.ts"),
+      import("./server-calls.ts"),
+    ]);
+    const server = await serverOf(context, args);
+    const auto = args.flag("auto");
+    const unread = new UnreadList(terminal, { auto });
+    using stopping = watchStopSignals({
+      signals: process,
+      announce: terminal.notice,
+      accepting: () => false,
+      exit: (code) => process.exit(code),
+      whatHangs: () => `the sign-in was not ended; open: ${openResources()}`,
+    });
+    await using credentials = await credentialsOf(context, args, { server, id });
+    terminal.notice(`Listening at ${placeOf(server)}. ${auto ? autoAdvice : enterAdvice} Ctrl-C ends it.`);
+    using lines = createInterface({ input: process.stdin });
+    lines.on("line", () => unread.readOldest());
+    const parameters = { user_id: String(id), ...(login === undefined ? {} : { login }) };
+    await hearOn(context, { server, parameters, credentials, unread, signal: stopping.signal });
   },
 };
 
-function socketUrl(text: string): URL {
-  if (!URL.canParse(text) || !/^https?:/.test(text))
-    throw new UsageError(
-      `--url must be an address that begins with http:// or https://, and "${text}" is not`,
-    );
-  return new URL("/ws", text.replace(/^http/, "ws"));
+const autoAdvice = "Everything is marked as read as it comes.";
+const enterAdvice = "Enter marks the oldest unread one as read.";
+
+async function serverOf({ readConfig }: VerbContext, args: VerbArgs): Promise<URL> {
+  const { serverUrl } = await import("./server-calls.ts");
+  const url = args.text("url");
+  if (url !== undefined) return serverUrl(url);
+  const { host, port } = await readConfig();
+  return serverUrl(baseUrl(host, port));
 }
 
-/** One connection after the other, and what was heard over all of them. */
-class Listener {
-  readonly #terminal: Terminal;
-  readonly #auto: boolean;
-  /** Unread, the oldest first. What comes twice is shown once. */
-  readonly #unread = new Map<string, Push>();
-  #socket: WebSocket | undefined;
-
-  constructor({ terminal, auto }: { readonly terminal: Terminal; readonly auto: boolean }) {
-    this.#terminal = terminal;
-    this.#auto = auto;
-  }
-
-  /** Resolves when the connection is over, with how long to wait before the next. Throws where there is to be none. */
-  async follow(url: URL, signal: AbortSignal): Promise<number> {
-    // Between the token and this, somebody may have wanted to end it.
-    if (signal.aborted) return 0;
-    const socket = new WebSocket(url);
-    this.#socket = socket;
-    const over = Promise.withResolvers<number>();
-    socket.addEventListener("message", ({ data }) => this.#hear(JSON.parse(String(data)) as Heard));
-    socket.addEventListener("close", ({ code }) => over.resolve(code));
-    const end = (): void => socket.close();
-    signal.addEventListener("abort", end, { once: true });
-    const code = await over.promise;
-    signal.removeEventListener("abort", end);
-    this.#socket = undefined;
-    if (signal.aborted) return 0;
-    const rule = Object.values<CloseRule>(closeRules).find((one) => one.code === code);
-    if (rule?.reconnect === false)
-      throw new UsageError(`The server has closed the connection: ${rule.meaning}`);
-    this.#terminal.notice(`The connection is lost (${rule?.meaning ?? code}); trying again.`);
-    return comeBackMs;
-  }
-
-  readOldest(): void {
-    const [oldest] = this.#unread.values();
-    if (oldest === undefined) this.#terminal.notice("Nothing is unread.");
-    else this.#read(oldest);
-  }
-
-  #read({ notification_id, stream_id }: Push): void {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return;
-    this.#socket.send(JSON.stringify({ type: "notification.read", data: { notification_id, stream_id } }));
-  }
-
-  #hear(frame: Heard): void {
-    const { print, notice, style } = this.#terminal;
-    if (frame.type === "error") return notice(`${frame.error.title}: ${frame.error.detail ?? ""}`);
-    const { data } = frame;
-    if (frame.type === "notification.read.ack") {
-      const known = this.#unread.get(data.notification_id);
-      if (this.#unread.delete(data.notification_id)) print(style("dim", `read  ${known?.message ?? ""}`));
-      return;
-    }
-    const push = frame.data;
-    if (!this.#unread.has(push.notification_id)) {
-      this.#unread.set(push.notification_id, push);
-      print(
-        `${style("bold", "new")}   ${push.message}  ${style("dim", `${push.source}, ${push.created_at}`)}`,
-      );
-    }
-    if (this.#auto) this.#read(push);
-  }
-}
-
-function pauseUnlessAborted(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
+/** The database is opened to begin a sign-in and closed again: whoever kept it open would run it beyond its server. */
+async function credentialsOf(
+  { environment, openBackstage }: VerbContext,
+  args: VerbArgs,
+  { server, id }: { readonly server: URL; readonly id: number },
+): Promise<Credentials> {
+  const { SignIn, givenCredentials } = await import("./listen-credentials.ts");
+  const given = args.text("token") ?? environment["TIDINGS_TOKEN"] ?? "";
+  if (given.trim() !== "") return givenCredentials(server, given);
+  return new SignIn(server, async () => {
+    await using backstage = await openBackstage({ mayStart: false });
+    return await backstage.signInAs(id);
   });
+}
+
+/** One connection after the other, until the signal. Throws where there is to be none any more. */
+async function hearOn(
+  { terminal }: VerbContext,
+  listener: {
+    readonly server: URL;
+    readonly parameters: Readonly<Record<string, string>>;
+    readonly credentials: Credentials;
+    readonly unread: UnreadList;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const { credentials, server, signal } = listener;
+  const [{ hearOnce }, { ServerAway, placeOf }] = await Promise.all([
+    import("./listen-connection.ts"),
+    import("./server-calls.ts"),
+  ]);
+  /** What was said last of a server that is away: it is not said with every attempt. */
+  let said = "";
+  const say = (text: string): void => {
+    if (text !== said) terminal.notice(printable(`${text.slice(0, 1).toUpperCase()}${text.slice(1)}`));
+    said = text;
+  };
+  const onOpen = (): void => {
+    if (said !== "") terminal.notice(`Connected to ${placeOf(server)}.`);
+    said = "";
+  };
+  while (!signal.aborted) {
+    try {
+      const token = await credentials.token(signal);
+      if (signal.aborted) return;
+      const { why, withinMs } = await hearOnce({ ...listener, token, onOpen });
+      if (signal.aborted) return;
+      say(`${why}; trying again within ${Math.max(withinMs, tryEveryMs) / 1_000} s`);
+      // At any time within it, so that the many who are sent away together do not come back together.
+      await pause(Math.random() * withinMs, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof ServerAway)) throw error;
+      say(`${error.message}; trying every ${tryEveryMs / 1_000} s`);
+      await pause(tryEveryMs, signal);
+    }
+  }
 }

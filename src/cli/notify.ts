@@ -7,7 +7,9 @@ import {
   defaultCategory,
 } from "../../protocol/notifications.ts";
 import { listBroadcasts, withdrawBroadcast } from "./broadcasts.ts";
+import type { Backstage } from "../backstage.ts";
 import type { VerbContext } from "./context.ts";
+import { printable } from "./table.ts";
 import { type Verb, type VerbArgs, UsageError, countOf, idOf, jsonOption } from "./verb.ts";
 
 const countMax = 1_000;
@@ -42,7 +44,7 @@ export const notify: Verb = {
     const wishes = [message, withdrawn, args.flag("list") || undefined].filter((wish) => wish !== undefined);
     if (wishes.length !== 1)
       throw new UsageError("Say what is to be done: --message TEXT, --list, or --withdraw ID");
-    if (message !== undefined) return tell(context, args, messageOf(message));
+    if (message !== undefined) return tell(context, args, message);
     if (args.flag("everyone") || args.text("user") !== undefined || args.text("login") !== undefined)
       throw new UsageError("--list and --withdraw are about what everybody is told: nobody is named");
     if (withdrawn !== undefined) return withdrawBroadcast(context, withdrawn);
@@ -50,13 +52,10 @@ export const notify: Verb = {
   },
 };
 
-async function tell(
-  { openBackstage, terminal }: VerbContext,
-  args: VerbArgs,
-  message: string,
-): Promise<void> {
+async function tell({ openBackstage, terminal }: VerbContext, args: VerbArgs, text: string): Promise<void> {
   const target = targetOf(args);
   const count = countOf(args.text("count") ?? "1", "count", countMax);
+  const message = messageOf(text, count === 1 ? "" : ` #${count}`);
   const ttl = args.text("ttl");
   const request = {
     source: sourceOf(args.text("source") ?? "cli"),
@@ -67,24 +66,37 @@ async function tell(
   };
   await using backstage = await openBackstage();
   const results: (NotifyResult | BroadcastAccepted)[] = [];
-  for (let n = 1; n <= count; n++) {
-    // Several are told apart by their number, as the seed's sender does.
-    const text = count === 1 ? message : `${message} #${n}`;
-    if (target === undefined) {
-      const { accepted } = await backstage.broadcasts.tell({ ...request, message: text });
-      results.push(accepted);
-      if (!args.flag("json")) terminal.print(`${accepted.broadcast_id}  ${text}`);
-      continue;
+  try {
+    for (let n = 1; n <= count; n++) {
+      // Several are told apart by their number, as the seed's sender does.
+      const numbered = count === 1 ? message : `${message} #${n}`;
+      const told = await tellOnce(backstage, target, { ...request, message: numbered });
+      results.push(told.result);
+      if (!args.flag("json")) terminal.print(`${told.id}  ${printable(numbered)}${told.note}`);
     }
-    const answer = await backstage.notify({ ...request, target: [target], message: text });
-    const [result] = answer.results;
-    if (result === undefined) throw new Error("a target has no result");
-    if ("error" in result) throw new UsageError(`Person ${target.id} cannot be told: ${result.error.detail}`);
-    results.push(result);
-    const held = result.held_until === undefined ? "" : `  (held until ${result.held_until})`;
-    if (!args.flag("json")) terminal.print(`${result.notification_id}  ${text}${held}`);
+  } finally {
+    // Where a later one failed, those before it are told all the same.
+    if (args.flag("json") && results.length > 0) terminal.json(results);
   }
-  if (args.flag("json")) terminal.json(results);
+}
+
+type Told = { readonly id: string; readonly note: string; readonly result: NotifyResult | BroadcastAccepted };
+
+async function tellOnce(
+  backstage: Pick<Backstage, "broadcasts" | "notify">,
+  target: Target | undefined,
+  request: Omit<Parameters<Backstage["notify"]>[0], "target">,
+): Promise<Told> {
+  if (target === undefined) {
+    const { accepted } = await backstage.broadcasts.tell(request);
+    return { id: accepted.broadcast_id, note: "", result: accepted };
+  }
+  const { results } = await backstage.notify({ ...request, target: [target] });
+  const [result] = results;
+  if (result === undefined) throw new Error("a target has no result");
+  if ("error" in result) throw new Error(`Person ${target.id} cannot be told: ${result.error.detail}`);
+  const note = result.held_until === undefined ? "" : `  (held until ${result.held_until})`;
+  return { id: result.notification_id, note, result };
 }
 
 /** Undefined for everybody. */
@@ -101,11 +113,18 @@ function targetOf(args: VerbArgs): Target | undefined {
   return login === undefined ? { id } : { id, login };
 }
 
-function messageOf(text: string): string {
+/** `suffix`: what is put behind it, at its longest. */
+function messageOf(text: string, suffix: string): string {
   const { length } = Array.from(text.trim());
-  if (length >= 1 && length <= limits.messageTextLength && !text.includes("\0") && text.isWellFormed())
+  if (
+    length >= 1 &&
+    length + suffix.length <= limits.messageTextLength &&
+    !text.includes("\0") &&
+    text.isWellFormed()
+  )
     return text;
-  throw new UsageError(`--message must have 1 to ${limits.messageTextLength} characters`);
+  const counted = suffix === "" ? "" : `, "${suffix}" behind it included`;
+  throw new UsageError(`--message must have 1 to ${limits.messageTextLength} characters${counted}`);
 }
 
 function sourceOf(text: string): string {

@@ -12,28 +12,45 @@ export type Ended = { readonly code: number | null; readonly out: string; readon
 export type Started = {
   readonly child: ChildProcess;
   readonly ended: Promise<Ended>;
-  /** Resolves once a text was written to standard error. */
-  readonly told: (text: string) => Promise<void>;
+  /** Resolves once a text was written to standard error, so many times. */
+  readonly told: (text: string, times?: number) => Promise<void>;
+  /** The same of standard output. */
+  readonly printed: (text: string, times?: number) => Promise<void>;
+  /** Types a line, where the program was started with `input`. */
+  readonly type: (line: string) => void;
 };
 
 /** Starts a program in an environment of its own, at the head of a process group as a terminal's shell would. */
 export function start(
   program: string,
   args: readonly string[],
-  { env = {}, cwd = tmpdir() }: { readonly env?: Record<string, string>; readonly cwd?: string } = {},
+  {
+    env = {},
+    cwd = tmpdir(),
+    input = false,
+  }: { readonly env?: Record<string, string>; readonly cwd?: string; readonly input?: boolean } = {},
 ): Started {
-  const child = spawn(program, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const stdin = input ? "pipe" : "ignore";
+  const child = spawn(program, args, { cwd, env, stdio: [stdin, "pipe", "pipe"], detached: true });
   const written = { out: "", err: "" };
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (written.out += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (written.err += text));
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => (written.out += text));
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => (written.err += text));
   const ended = once(child, "close").then(([code]): Ended => ({ code: code as number | null, ...written }));
-  const told = async (text: string): Promise<void> => {
-    while (!written.err.includes(text)) {
-      const died = await Promise.race([once(child.stderr, "data"), ended.then(() => "died" as const)]);
-      assert.notEqual(died, "died", `it ended without saying "${text}": ${written.err}`);
+  const wrote = async (where: "out" | "err", text: string, times: number): Promise<void> => {
+    const stream = where === "out" ? child.stdout : child.stderr;
+    assert.ok(stream !== null);
+    while (written[where].split(text).length <= times) {
+      const died = await Promise.race([once(stream, "data"), ended.then(() => "died" as const)]);
+      assert.notEqual(died, "died", `it ended without saying "${text}": ${written.out}${written.err}`);
     }
   };
-  return { child, ended, told };
+  return {
+    child,
+    ended,
+    told: (text, times = 1) => wrote("err", text, times),
+    printed: (text, times = 1) => wrote("out", text, times),
+    type: (line) => child.stdin?.write(`${line}\n`),
+  };
 }
 
 /** What Ctrl-C does: every process of the group gets it. */

@@ -17,7 +17,7 @@ import { verbs } from "./verbs.ts";
 
 const databaseUrl = await createTestDatabase();
 const config = { ...readConfig({ JWT_SECRET: "a secret of the tests of the command line" }), databaseUrl };
-const open = () => openBackstage(config, { log: testLog, mayCreate: false });
+const open = () => openBackstage(config, { log: testLog, mayCreate: false, mayStart: true });
 
 /** Runs a command line on the file's database. */
 async function run(line: string) {

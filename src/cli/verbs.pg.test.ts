@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { limits } from "../../protocol/limits.ts";
 import { startTestApp } from "../../test/app.ts";
 import { ensureGroup } from "../eventlog/leases.ts";
 import { runCli } from "./cli.ts";
@@ -16,9 +17,14 @@ const environment = {
   LOG_LEVEL: "silent",
 };
 
-async function tidings(line: string) {
+async function tidings(line: string, ...more: readonly string[]) {
   const [stdout, stderr] = [recordStream(), recordStream()];
-  const code = await runCli(line.split(" "), { stdout, stderr, environment, directory: config.dataDir });
+  const code = await runCli([...line.split(" "), ...more], {
+    stdout,
+    stderr,
+    environment,
+    directory: config.dataDir,
+  });
   return { code, out: stdout.text(), err: stderr.text() };
 }
 
@@ -104,7 +110,7 @@ test("source rotate names every key that it ends, whoever made it, and when", as
   assert.match(now.err, / end within two seconds:\n$/);
 });
 
-test("notify tells one person, or everybody without naming anybody, and not both", async () => {
+test("notify tells one person or everybody, without naming anybody then, and not both", async () => {
   for (const line of ["notify --message hi", "notify --message hi --user 1 --everyone"])
     assert.match((await tidings(line)).err, /--user ID, or --everyone/);
   assert.match((await tidings("notify --message hi --everyone --login ann")).err, /--everyone names nobody/);
@@ -112,6 +118,103 @@ test("notify tells one person, or everybody without naming anybody, and not both
   assert.match(out, /^[0-9a-f-]{36} {2}hi #1\n[0-9a-f-]{36} {2}hi #2\n$/);
   const { rows } = await db.query<{ id: string }>("select id from notification_broadcast order by version");
   assert.deepEqual([code, rows.map(({ id }) => id)], [0, out.match(/^\S{36}/gm)]);
+});
+
+/** Somebody, and how they wish to be told. */
+async function newPerson(login: string, wishes: object = {}): Promise<number> {
+  const { rows } = await db.query<{ id: number }>(
+    "insert into account_user (username, name) values ($1, $1) returning id",
+    [login],
+  );
+  const id = rows[0]?.id ?? 0;
+  const { accessToken: key } = await db.transaction((tx) => access.sessions.start(tx, id));
+  const answer = await server.request("PUT", "/api/v1/notifications/preferences", { key, json: wishes });
+  assert.equal(answer.status, 200, answer.text);
+  return id;
+}
+
+async function toldTo(id: number) {
+  const { rows } = await db.query<{ id: string; message: string; source: string; category: string }>(
+    "select id, message, source, category from notification where user_id = $1 order by stream_ms, stream_n",
+    [id],
+  );
+  return rows;
+}
+
+const line = (text: string): RegExp => new RegExp(`^[0-9a-f-]{36} {2}${text}$`);
+
+test("notify tells one person as often as is wanted, and each of them is told apart by its number", async () => {
+  const id = await newPerson("one");
+  const many = await tidings(`notify --user ${id} --login one --message hi --count 5 --source ops`);
+  const told = await toldTo(id);
+  assert.deepEqual([many.code, many.out], [0, told.map((one) => `${one.id}  ${one.message}\n`).join("")]);
+  assert.deepEqual(
+    told.map(({ message, source }) => [message, source]),
+    [1, 2, 3, 4, 5].map((n) => [`hi #${n}`, "ops"]),
+  );
+  const once = await tidings(`notify --user ${id} --json --message`, "Hello\u001b[2J\nyou");
+  const last = (await toldTo(id)).at(-1);
+  assert.deepEqual(JSON.parse(once.out), [{ target: { id, login: "one" }, notification_id: last?.id }]);
+  assert.deepEqual([last?.message, last?.source], ["Hello\u001b[2J\nyou", "cli"]);
+  const shown = await tidings(`notify --user ${id} --message`, "Hello\u001b[2J\nyou");
+  assert.match(shown.out.trimEnd(), line("Hello\\\\u001b\\[2J you"));
+});
+
+test("notify says who cannot be told and why, with 1: the command line is not to blame", async () => {
+  const id = await newPerson("two", { muted_until: new Date(Date.now() + 3_600_000).toISOString() });
+  for (const [options, why] of [
+    ["--user 999999", "Person 999999 cannot be told: there is no person with this id"],
+    [`--user ${id} --login one`, `Person ${id} cannot be told: the person with this id has another login`],
+    [`--user ${id}`, `Person ${id} cannot be told: the person has muted notifications`],
+    [`--user ${id} --json`, `Person ${id} cannot be told: the person has muted notifications`],
+  ]) {
+    const { code, out, err } = await tidings(`notify ${options} --message hi`);
+    assert.deepEqual([code, out, err], [1, "", `${why}\n`]);
+  }
+  assert.deepEqual(await toldTo(id), []);
+  const critical = await tidings(`notify --user ${id} --critical --message fire`);
+  assert.deepEqual([critical.code, (await toldTo(id)).map(({ message }) => message)], [0, ["fire"]]);
+});
+
+test("notify says of what is held until when it is", async () => {
+  const id = await newPerson("three", { categories: { news: { inbox: "digest" } } });
+  const { code, out } = await tidings(`notify --user ${id} --category news --message hi`);
+  const held = /^[0-9a-f-]{36} {2}hi {2}\(held until (\d{4}-\d\d-\d\dT[\d:.]+Z)\)\n$/.exec(out);
+  assert.ok(code === 0 && Date.parse(held?.[1] ?? "") > Date.now(), out);
+  assert.deepEqual(await toldTo(id), []);
+});
+
+test("of several notifications, those before the one that failed are told all the same, and shown", async () => {
+  const id = await newPerson("four");
+  await tidings(`notify --user ${id} --message first`);
+  await db.query("update notification_person set unread = $2, stored = $2 where user_id = $1", [
+    id,
+    limits.notificationsPerPerson - 2,
+  ]);
+  const { code, out, err } = await tidings(`notify --user ${id} --message hi --count 5 --json`);
+  const told = (await toldTo(id)).slice(1);
+  assert.deepEqual([code, told.map(({ message }) => message)], [1, ["hi #1", "hi #2"]], err);
+  assert.match(err, /cannot be told: 10000 notifications wait for this person already\n$/);
+  const shown = JSON.parse(out) as { notification_id: string }[];
+  assert.deepEqual(
+    shown.map((one) => one.notification_id),
+    told.map((one) => one.id),
+  );
+});
+
+test("a message may be so long and not longer, with the number behind it", async () => {
+  const id = await newPerson("five");
+  const max = limits.messageTextLength;
+  for (const [length, options, code] of [
+    [max, "", 0],
+    [max + 1, "", 2],
+    [max - 3, " --count 2", 0],
+    [max - 2, " --count 2", 2],
+  ] as const) {
+    const told = await tidings(`notify --user ${id}${options} --message`, "ж".repeat(length));
+    assert.equal(told.code, code, `${length}${options}: ${told.err}`);
+  }
+  assert.equal((await tidings(`notify --user ${id} --message`, " ")).code, 2);
 });
 
 test("notify shows what everybody is told, and withdraws it by its id", async () => {

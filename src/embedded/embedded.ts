@@ -10,6 +10,7 @@ import { ensureDatabase } from "./database.ts";
 import { prepareDirectories, usable } from "./directories.ts";
 import { clusterDir, layoutOf, socketPort } from "./layout.ts";
 import { canonicalPath, lookOnDisk } from "./reach.ts";
+import { inspectPostmaster } from "./postmaster.ts";
 import type { Site } from "./site.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -108,6 +109,16 @@ export function hasCluster(dataDir: string): boolean {
     return fs.readdirSync(clusterDir(dataDir)).length > 0;
   } catch (error) {
     return !["ENOENT", "ENOTDIR"].includes(errorCodeOf(error) ?? "");
+  }
+}
+
+/** Whether a living process runs the database of a data directory. True also where this process may not look. */
+export async function isRunning(dataDir: string): Promise<boolean> {
+  try {
+    return (await inspectPostmaster(clusterDir(canonicalPath(dataDir)))).kind === "leashed";
+  } catch (error) {
+    if (["EACCES", "EPERM"].includes(errorCodeOf(error) ?? "")) return true;
+    throw error;
   }
 }
 

@@ -9,6 +9,8 @@ export class StuckLink implements Link {
   reading = true;
   readonly written: Buffer[] = [];
   ended: string | undefined;
+  /** What it was told about its end. */
+  said: string | undefined;
   #drained: (() => void)[] = [];
 
   write(frames: Buffer): void {
@@ -28,8 +30,9 @@ export class StuckLink implements Link {
     this.#drained.push(callback);
   }
 
-  close(code: number): void {
+  close(code: number, meaning: string): void {
     this.ended = String(code);
+    this.said = meaning;
   }
 
   drain(): void {

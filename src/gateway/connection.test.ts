@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { closeRules } from "../../protocol/close-codes.ts";
 import { openStuck as open } from "./connection.fixture.ts";
-import { keptSignalsMax, unsentBytesMax } from "./connection.ts";
+import { closeTextBytesMax, keptSignalsMax, unsentBytesMax } from "./connection.ts";
 
 test("a client may leave so many bytes and not one more", () => {
   const { connection } = open();
@@ -41,6 +42,20 @@ test("a client that takes nothing is told why it is closed, and listened to, so 
   assert.equal(link.reading, false);
   connection.close("slow_reader");
   assert.deepEqual([link.ended, link.reading], ["4104", true]);
+});
+
+test("what a client is told of its end is cut between two characters where a close frame cannot carry it", () => {
+  const said = (detail: string | undefined): string | undefined => {
+    const { link, connection } = open();
+    connection.close("forbidden", detail);
+    return link.said;
+  };
+  assert.equal(said(undefined), closeRules.forbidden.meaning);
+  const longest = `${"ж".repeat(61)}.`;
+  assert.equal(Buffer.byteLength(longest), closeTextBytesMax);
+  assert.equal(said(longest), longest);
+  assert.equal(said(`${longest}.`), `${"ж".repeat(60)}…`);
+  assert.equal(said("🙂".repeat(31)), `${"🙂".repeat(30)}…`);
 });
 
 test("nothing is written to whoever is gone", () => {

@@ -12,6 +12,8 @@ import type { Encoding, Reader } from "./reader.ts";
 export const unsentBytesMax = 262_144;
 /** Signals of different topics, names or keys that are kept for a client that takes nothing; the oldest goes first. */
 export const keptSignalsMax = 256;
+/** Bytes of the text that a close frame can carry, by RFC 6455. */
+export const closeTextBytesMax = 123;
 
 /**
  * `waiting` has shown no credentials yet; `open` is somebody; `closed` is over for us, even while the close frame is
@@ -180,10 +182,13 @@ export class Connection implements Reader {
     this.#letIn();
   }
 
-  /** Says why and closes. Whoever calls it has taken the connection out of the hub. */
-  close(reason: CloseReason): void {
+  /**
+   * Says why and closes; `detail` is what is wrong in this case, for a person to read. Whoever calls it has taken the
+   * connection out of the hub.
+   */
+  close(reason: CloseReason, detail?: string): void {
     const { code, meaning } = closeRules[reason];
-    this.closeWith(code, meaning);
+    this.closeWith(code, cutToBytes(detail ?? meaning, closeTextBytesMax));
   }
 
   /** Closes with a code of RFC 6455. */
@@ -193,4 +198,12 @@ export class Connection implements Reader {
     if (this.fullSinceMs !== undefined || this.#held) this.#link.setReading(true);
     this.#link.close(code, meaning);
   }
+}
+
+/** The text, cut between two characters to so many bytes of UTF-8, an ellipsis included. */
+function cutToBytes(text: string, bytesMax: number): string {
+  if (Buffer.byteLength(text) <= bytesMax) return text;
+  const ellipsis = "…";
+  const room = new Uint8Array(bytesMax - Buffer.byteLength(ellipsis));
+  return text.slice(0, new TextEncoder().encodeInto(text, room).read) + ellipsis;
 }

@@ -29,16 +29,19 @@ type World = {
   readonly authorize?: (actor: Actor) => Promise<void>;
   /** Frames of one connection per second, and at once. */
   readonly rate?: string;
+  /** What is thrown at other tokens. */
+  readonly refusal?: Error;
 };
 
 /** A gateway behind a server of its own. */
-async function open(t: TestContext, { tokens = {}, authorize, rate = "50/200" }: World = {}) {
+async function open(t: TestContext, world: World = {}) {
+  const { tokens = {}, authorize, rate = "50/200", refusal = new AppError("unauthorized") } = world;
   const eventlog = memoryLog();
   const clock = manualClock();
   const access: Pick<Access, "authenticate"> = {
     authenticate: (token) => {
       const actor = tokens[token];
-      return actor === undefined ? Promise.reject(new AppError("unauthorized")) : Promise.resolve(actor);
+      return actor === undefined ? Promise.reject(refusal) : Promise.resolve(actor);
     },
   };
   const room = {
@@ -89,7 +92,7 @@ async function open(t: TestContext, { tokens = {}, authorize, rate = "50/200" }:
       clients.push(ws);
       const frames: ServerFrame[] = [];
       ws.on("message", (data: Buffer) => frames.push(JSON.parse(data.toString()) as ServerFrame));
-      const closed = once(ws, "close") as Promise<[code: number]>;
+      const closed = once(ws, "close") as Promise<[code: number, text: Buffer]>;
       await once(ws, "open");
       return {
         ws,
@@ -104,6 +107,8 @@ async function open(t: TestContext, { tokens = {}, authorize, rate = "50/200" }:
           await settled();
         },
         code: async () => (await closed)[0],
+        /** What it was told about its end. */
+        text: async () => String((await closed)[1]),
       };
     },
   };
@@ -246,4 +251,25 @@ test("where it cannot be found out what somebody may still read, they are to com
 test("a token of somebody else changes nothing", async (t) => {
   const { renew, asked } = await openRenewing(t, manager);
   assert.deepEqual([await renew("other"), asked], [["error", "entry"], []]);
+});
+
+test("whoever is turned away is told what is wrong with their credentials, and nothing of a mistake of the server", async (t) => {
+  for (const [refusal, reason, text] of [
+    [
+      new AppError("unauthorized", { detail: "The token has expired" }),
+      "unauthorized",
+      "The token has expired",
+    ],
+    [new AppError("forbidden", { detail: "no place here" }), "forbidden", "no place here"],
+    [new AppError("unauthorized"), "unauthorized", closeRules.unauthorized.meaning],
+    [new AppError("internal", { detail: "a secret" }), "internal", closeRules.internal.meaning],
+    [new TypeError("a secret"), "internal", closeRules.internal.meaning],
+  ] as const) {
+    const { connect } = await open(t, { refusal });
+    const early = await connect("stranger");
+    const late = await connect();
+    late.send({ type: "auth", token: "stranger" });
+    for (const one of [early, late])
+      assert.deepEqual([await one.code(), await one.text()], [closeRules[reason].code, text]);
+  }
 });

@@ -231,14 +231,15 @@ export class Entrance {
     );
   }
 
-  #turnAway(connection: Connection, { code }: AppError): void {
+  /** The code says what a program is to do; what is wrong with this very request, the text says to its author. */
+  #turnAway(connection: Connection, { code, details }: AppError): void {
     const reason =
       code === "unavailable" || code === "overloaded" || code === "forbidden" || code === "rate_limited"
         ? code
         : code === "internal"
           ? "internal"
           : "unauthorized";
-    this.#gateway.end(connection, reason);
+    this.#gateway.end(connection, reason, reason === "internal" ? undefined : details.detail);
   }
 }
 

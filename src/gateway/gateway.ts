@@ -161,12 +161,15 @@ export class Gateway {
     return true;
   }
 
-  /** Takes a connection out of everything first and closes it then, so that nothing reaches it that is no longer its. */
-  end(connection: Connection, reason: CloseReason): void {
+  /**
+   * Takes a connection out of everything first and closes it then, so that nothing reaches it that is no longer its.
+   * `detail`: what is wrong in this case, for a person to read.
+   */
+  end(connection: Connection, reason: CloseReason, detail?: string): void {
     if (connection.phase === "closed") return;
     this.forget(connection);
     this.deps.metrics.gateway.closed.inc({ reason });
-    connection.close(reason);
+    connection.close(reason, detail);
   }
 
   /** The connection is over, whoever has ended it. May be called again. */
