@@ -53,6 +53,7 @@ async function open(ring: { entriesMax: number; bytesMax: number }) {
     lost,
     eventlog,
     offsets: () => tail.offsets(),
+    generation,
     subscribing: {
       hub,
       catchUp,
@@ -83,7 +84,10 @@ class Client {
   readonly #places = new Map<string, number>();
   readonly #positions = new Map<string, string>();
   readonly gone = new Set<string>();
-  /** Topics of which what the client has may be lost, by the generation in which that happened: it must be told. */
+  /**
+   * Topics of which what the client has may be lost, by the generation in which the gateway had told it: it must be told of a
+   * later one. The log may have begun that already, for an earlier loss.
+   */
   readonly #unsure = new Map<string, number>();
   limited = 0;
   entries = 0;
@@ -245,7 +249,7 @@ const step = fc.oneof(
 
 /** The log loses its newest entries, as after a failover. Whoever may have had some of them must be told. */
 async function lose(
-  { eventlog, offsets }: Gateway,
+  { eventlog, offsets, generation }: Gateway,
   clients: readonly Client[],
   pages: Map<string, number[]>,
   { partition, entries }: { readonly partition: number; readonly entries: number },
@@ -254,7 +258,7 @@ async function lose(
   const head = Math.max(0, (heads[partition] ?? 0) - entries);
   const wereRead = (offsets()[partition] ?? 0) > head;
   for (const topic of topics) {
-    for (const client of clients) if (wereRead) client.doubt(topic, eventlog.generation);
+    for (const client of clients) if (wereRead) client.doubt(topic, generation());
     if (partitionOf(topic, eventlog.partitions) !== partition) continue;
     pages.set(
       topic,
