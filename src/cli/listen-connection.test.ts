@@ -50,6 +50,16 @@ function answers(status: number) {
   };
 }
 
+test("a token that comes to its end is nothing to tell anybody", async (t) => {
+  for (const reason of ["token_expired", "draining"] as const) {
+    const { hear } = await open(
+      t,
+      sockets((socket) => socket.close(closeRules[reason].code)),
+    );
+    assert.equal((await hear()).isUsual, reason === "token_expired");
+  }
+});
+
 test("the token goes in a header, and who somebody says they are in the URL", async (t) => {
   const seen: unknown[] = [];
   const { hear } = await open(t, (server) =>

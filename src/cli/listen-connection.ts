@@ -18,8 +18,11 @@ export type ConnectionOptions = {
   readonly signal: AbortSignal;
 };
 
-/** A connection that is over, and within how many milliseconds it is to be opened again. */
-export type Lost = { readonly why: string; readonly withinMs: number };
+/**
+ * A connection that is over, and within how many milliseconds it is to be opened again. `isUsual`: it has come to the end of
+ * its token, as each does, which is nothing to tell anybody.
+ */
+export type Lost = { readonly why: string; readonly withinMs: number; readonly isUsual?: boolean };
 
 /**
  * Hears what a person is told until the connection is over, or was ended by the signal. Throws `ServerAway` where none
@@ -106,5 +109,6 @@ function verdictOn({ code, text, opened, status, fault }: Over, server: URL): Lo
   const meaning = Object.values<CloseRule>(closeRules).find((rule) => rule.code === code)?.meaning;
   const why = text !== "" ? text : (meaning ?? `code ${code}`);
   if (!reconnect) throw new Error(`${place} has closed the connection: ${why}`);
-  return { why: `the connection to ${place} is lost (${why})`, withinMs: waitMaxMs };
+  const isUsual = code === closeRules.token_expired.code;
+  return { why: `the connection to ${place} is lost (${why})`, withinMs: waitMaxMs, isUsual };
 }

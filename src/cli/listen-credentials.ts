@@ -1,4 +1,4 @@
-import { callServer } from "./server-calls.ts";
+import { NotLetIn, callServer } from "./server-calls.ts";
 import { UsageError } from "./verb.ts";
 
 /** What a listener shows a server, until it is disposed of. */
@@ -19,7 +19,7 @@ export function givenCredentials(server: URL, text: string): Credentials {
     throw new UsageError(
       "--token (TIDINGS_TOKEN) must be an access token or a refresh token, without spaces",
     );
-  if (isRefreshToken(token)) return new SignIn(server, () => Promise.resolve(token));
+  if (isRefreshToken(token)) return new SignIn(server, { begin: () => Promise.resolve(token), again: false });
   return { token: () => Promise.resolve(token), [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
@@ -30,20 +30,39 @@ export function givenCredentials(server: URL, text: string): Credentials {
 export class SignIn implements Credentials {
   readonly #server: URL;
   readonly #begin: () => Promise<string>;
+  readonly #again: boolean;
   #refreshToken: string | undefined;
 
-  /** `begin`: resolves with the first refresh token; called once, when the server is known to be there. */
-  constructor(server: URL, begin: () => Promise<string>) {
+  /**
+   * `begin`: resolves with the first refresh token; called when the server is known to be there. `again`: it gives another
+   * one each time, and is called again when a sign-in is over because an answer was lost in which its next token stood.
+   */
+  constructor(
+    server: URL,
+    { begin, again }: { readonly begin: () => Promise<string>; readonly again: boolean },
+  ) {
     this.#server = server;
     this.#begin = begin;
+    this.#again = again;
   }
 
   async token(signal: AbortSignal): Promise<string> {
+    const isFresh = this.#refreshToken === undefined;
     if (this.#refreshToken === undefined) {
       await callServer(this.#server, "health/live", { signal });
       this.#refreshToken = await this.#begin();
     }
-    const body = { refresh_token: this.#refreshToken };
+    try {
+      return await this.#renew(this.#refreshToken, signal);
+    } catch (error) {
+      if (isFresh || !this.#again || !(error instanceof NotLetIn)) throw error;
+      this.#refreshToken = undefined;
+      return this.token(signal);
+    }
+  }
+
+  async #renew(refreshToken: string, signal: AbortSignal): Promise<string> {
+    const body = { refresh_token: refreshToken };
     const answer = signedIn(await callServer(this.#server, "api/v1/auth/refresh", { body, signal }));
     this.#refreshToken = answer.refresh_token;
     return answer.access_token;

@@ -80,10 +80,11 @@ async function credentialsOf(
   const { SignIn, givenCredentials } = await import("./listen-credentials.ts");
   const given = args.text("token") ?? environment["TIDINGS_TOKEN"] ?? "";
   if (given.trim() !== "") return givenCredentials(server, given);
-  return new SignIn(server, async () => {
+  const begin = async (): Promise<string> => {
     await using backstage = await openBackstage({ mayStart: false });
     return await backstage.signInAs(id);
-  });
+  };
+  return new SignIn(server, { begin, again: true });
 }
 
 /** One connection after the other, until the signal. Throws where there is to be none any more. */
@@ -116,9 +117,9 @@ async function hearOn(
     try {
       const token = await credentials.token(signal);
       if (signal.aborted) return;
-      const { why, withinMs } = await hearOnce({ ...listener, token, onOpen });
+      const { why, withinMs, isUsual = false } = await hearOnce({ ...listener, token, onOpen });
       if (signal.aborted) return;
-      say(`${why}; trying again within ${Math.max(withinMs, tryEveryMs) / 1_000} s`);
+      if (!isUsual) say(`${why}; trying again within ${Math.max(withinMs, tryEveryMs) / 1_000} s`);
       // At any time within it, so that the many who are sent away together do not come back together.
       await pause(Math.random() * withinMs, signal);
     } catch (error) {

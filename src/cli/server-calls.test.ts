@@ -63,7 +63,8 @@ test("a sign-in begins once the server is there, is renewed for each connection,
   });
   let begun = 0;
   {
-    await using signIn = new SignIn(server, () => Promise.resolve(`tdr_begun-${++begun}`));
+    const begin = () => Promise.resolve(`tdr_begun-${++begun}`);
+    await using signIn = new SignIn(server, { begin, again: true });
     await assert.rejects(signIn.token(signal), ServerAway);
     assert.equal(begun, 0, "nothing is begun for a server that is not there");
     status = 200;
@@ -77,6 +78,35 @@ test("a sign-in begins once the server is there, is renewed for each connection,
     '/api/v1/auth/refresh {"refresh_token":"tdr_3"}',
     '/api/v1/auth/logout {"refresh_token":"tdr_4"}',
   ]);
+});
+
+test("a sign-in that is over is begun anew where it can be, once, and not when it had just begun", async (t) => {
+  const shown: string[] = [];
+  let refused: RegExp = /never/;
+  const server = await serve(t, (request, response) => {
+    let body = "";
+    request.on("data", (part: Buffer) => (body += part.toString()));
+    request.on("end", () => {
+      if (request.url?.endsWith("refresh") !== true) return response.end("{}");
+      const { refresh_token: token } = JSON.parse(body) as { refresh_token: string };
+      shown.push(token);
+      if (refused.test(token)) return response.writeHead(401).end('{"detail":"sign in again"}');
+      return response.end(`{"access_token":"of ${token}","refresh_token":"${token}+"}`);
+    });
+  });
+  for (const again of [true, false]) {
+    let begun = 0;
+    shown.length = 0;
+    refused = /\+$/;
+    await using signIn = new SignIn(server, { begin: () => Promise.resolve(`tdr_${++begun}`), again });
+    assert.equal(await signIn.token(signal), "of tdr_1");
+    if (again) assert.equal(await signIn.token(signal), "of tdr_2");
+    else await assert.rejects(signIn.token(signal), /sign in again/);
+    assert.deepEqual(shown, again ? ["tdr_1", "tdr_1+", "tdr_2"] : ["tdr_1", "tdr_1+"]);
+    refused = /./;
+    await assert.rejects(signIn.token(signal), /sign in again/);
+    assert.equal(begun, again ? 3 : 1, "no second time at once");
+  }
 });
 
 test("an access token is shown as it is, a refresh token is renewed, and other texts are refused", async (t) => {

@@ -11,6 +11,11 @@ export class ServerAway extends Error {
   override readonly name = "ServerAway";
 }
 
+/** The server does not take what it was shown. */
+export class NotLetIn extends Error {
+  override readonly name = "NotLetIn";
+}
+
 /** What `--url` names, as everything is put together that is asked there. Throws `UsageError`. */
 export function serverUrl(text: string): URL {
   const url = URL.parse(text);
@@ -28,7 +33,7 @@ export function placeOf(server: URL): string {
 
 /**
  * The answer's JSON; undefined where it has none. A `body` makes it a POST. Throws `ServerAway` where asking again may
- * help, and an error with the server's own sentence where it will not.
+ * help, and an error with the server's own sentence where it will not; `NotLetIn` where that is because of what it was shown.
  */
 export async function callServer(
   server: URL,
@@ -59,9 +64,8 @@ export async function callServer(
   const what = `${placeOf(server)} answers ${response.status} to /${path}`;
   const { status } = response;
   if (status >= 500 || status === 408 || status === 429) throw new ServerAway(what);
-  throw new Error(
-    sentence === undefined ? `${what}: is that the server, with its API?` : `${what}: ${sentence}`,
-  );
+  if (sentence === undefined) throw new Error(`${what}: is that the server, with its API?`);
+  throw status === 401 ? new NotLetIn(`${what}: ${sentence}`) : new Error(`${what}: ${sentence}`);
 }
 
 /** Why a connection did not come about: `ECONNREFUSED`, if there is such a word for it. */

@@ -30,7 +30,9 @@ export function fieldErrors(violations: readonly Violation[]): FieldError[] {
   const byPointer = new Map<string, FieldError>();
   for (const violation of withoutBranches(violations.slice(0, violationsMax))) {
     const pointer = pointerOf(violation);
-    if (!byPointer.has(pointer)) byPointer.set(pointer, { pointer, ...explain(violation) });
+    // Of something of another type, whatever else is wrong follows from that.
+    const isFirst = !byPointer.has(pointer) || violation.keyword === "type";
+    if (isFirst) byPointer.set(pointer, { pointer, ...explain(violation) });
   }
   return [...byPointer.values()];
 }

@@ -104,6 +104,7 @@ const bad: readonly (readonly [what: string, body: unknown, at: string, says?: s
     "in the years 1000 to 2999",
   ],
   ["muted until a leap second", { muted_until: "2016-12-31T23:59:60Z" }, "/muted_until", "a leap second"],
+  ["muted until the year 3000 of UTC", { muted_until: "2999-12-31T23:59:59-01:00" }, "/muted_until"],
   ["muted until the 30th of February", { muted_until: "2026-02-30T00:00:00Z" }, "/muted_until"],
   ["a digest of too few minutes", { digest_minutes: limits.digestMinutesMin - 1 }, "/digest_minutes"],
   ["a digest of too many minutes", { digest_minutes: limits.digestMinutes + 1 }, "/digest_minutes"],

@@ -6,6 +6,7 @@ import type { UserActor } from "../../../access/actor.ts";
 import { parseData, redactedData, redactedType } from "../../../eventlog/eventlog.ts";
 import { limits } from "../../../../protocol/limits.ts";
 import { type Message, generalRoomId } from "../../../../protocol/chat.ts";
+import { settlePushes, takeDue } from "../push/due.ts";
 import { followForPush } from "../push/follow.ts";
 import { rewriteBatchMax } from "./rewrite-digests.ts";
 import { digestLinesMax } from "../wishes/digest-text.ts";
@@ -275,13 +276,20 @@ test("a digest that is still to be pushed is pushed in its new words, and one th
   await follow();
   const rest = "ann: @bob one / ann: @bob three";
   assert.deepEqual(await due(), [`https://one.example ${rest}`, `https://two.example ${rest}`]);
-  // One browser has been pushed it.
-  await db.query(
-    `delete from notification_push_due d using notification_push_subscription s
-      where s.id = d.subscription_id and s.endpoint like '%one%'`,
+  // While they are on their way more is erased. One browser takes it, the other one's push service is away.
+  await db.query("update notification_push_due set due_at = $1", [new Date(clock.now())]);
+  const [one, two] = await takeDue(db, { rowsMax: 10, leaseMs: 60_000 }, clock.now());
+  assert.ok(one !== undefined && two !== undefined);
+  assert.deepEqual(
+    [one, two].map(({ notification }) => notification?.message.replaceAll("\n", " / ")),
+    [rest, rest],
   );
   await remove(messages[0]);
   await settle();
   await follow();
+  const again = [{ push: two, atMs: clock.now() + 2 * hourMs, failures: 3 }];
+  await settlePushes(db, { done: [one], sent: [one], gone: [], again }, clock.now());
   assert.deepEqual(await due(), ["https://two.example ann: @bob three"]);
+  const { rows } = await db.query<{ failures: number }>("select failures from notification_push_due");
+  assert.deepEqual(rows, [{ failures: 3 }]);
 });

@@ -1,12 +1,12 @@
 import { topics } from "../../../../protocol/topics.ts";
 import type { Deps } from "../../../deps.ts";
-import { derivedId } from "../../../eventlog/derived-id.ts";
 import type { EventLog, Redactable } from "../../../eventlog/eventlog.ts";
 import { type Db, type Queryable, type Tx, arrayLiteral } from "../../../lib/db.ts";
 import { removeNotifications } from "../expire.ts";
 import type { NotificationRow } from "../notification-row.ts";
 import type { People } from "../people.ts";
 import { moveDue } from "../push/due.ts";
+import { successorOf } from "../successor.ts";
 import { type DigestWords, withoutLines } from "./digest-lines.ts";
 import { type Quote, findLines, moveOrigins } from "./origins.ts";
 import { tellAgain } from "./tell-again.ts";
@@ -74,11 +74,6 @@ async function rewritePart(
     await eventlog.appendIn(tx, [...removed, ...told]);
   }
   return [...digests].map(([id, { userId }]) => ({ id, topic: topics.user(userId) }));
-}
-
-/** Of the digest that comes in the place of this one: the same for every attempt. */
-function successorOf(id: string): string {
-  return derivedId("digest without", id);
 }
 
 /** In their order; without those that have ended, which nobody is told again. */

@@ -2,6 +2,7 @@ import type { Notification } from "../../../../protocol/notifications.ts";
 import type { Preferences } from "../../../../protocol/preferences.ts";
 import { type Db, type Queryable, type Tx, arrayLiteral } from "../../../lib/db.ts";
 import { type NotificationRow, toNotification } from "../notification-row.ts";
+import { successorOf } from "../successor.ts";
 
 /** A push that is to be made, and what decides whether and how. */
 export type DuePush = {
@@ -182,15 +183,17 @@ async function postpone(tx: Tx, again: Settled["again"]): Promise<void> {
       where d.subscription_id = k.subscription_id and d.notification_id = k.notification_id`,
     [
       ...keysOf(again.map(({ push }) => push)),
-      again.map(({ atMs }) => new Date(atMs)),
-      arrayLiteral(again.map(({ failures }) => failures)),
+      again.flatMap(({ atMs }) => [new Date(atMs), new Date(atMs)]),
+      arrayLiteral(again.flatMap(({ failures }) => [failures, failures])),
     ],
   );
 }
 
+/** Something may have been erased from a digest while it was on its way: then the row has the id of what says the rest. */
 function keysOf(pushes: readonly DuePush[]): readonly [string, string] {
+  const ids = pushes.flatMap(({ notificationId }) => [notificationId, successorOf(notificationId)]);
   return [
-    arrayLiteral(pushes.map(({ subscriptionId }) => subscriptionId)),
-    arrayLiteral(pushes.map(({ notificationId }) => notificationId)),
+    arrayLiteral(pushes.flatMap(({ subscriptionId }) => [subscriptionId, subscriptionId])),
+    arrayLiteral(ids),
   ];
 }

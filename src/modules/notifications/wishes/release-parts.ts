@@ -10,13 +10,16 @@ export type Wanted = {
   readonly limit: number;
   /** What was due at this moment, Unix milliseconds: of one run everything is judged by the same. */
   readonly dueMs: number;
-  /** Left alone by this run. */
-  readonly aside: readonly string[];
-  /** Hears which ids are looked at. */
-  readonly onDue?: (ids: readonly string[]) => void;
+  /** People who are left alone. */
+  readonly aside: readonly number[];
+  /** Hears what is looked at. */
+  readonly onDue?: (due: readonly Due[]) => void;
   /** What became due last comes first; else what is due longest. */
   readonly newestFirst?: boolean;
 };
+
+/** One that is due: a notification or a digest, and whose it is. */
+export type Due = { readonly id: string; readonly userId: number };
 
 /** `found`: there was something due; there may be more of it. */
 export type Part = { readonly found: boolean; readonly released: number };
@@ -50,12 +53,12 @@ export async function releasePart(
 ): Promise<Part> {
   const { rows: due } = await tx.query<{ id: string; user_id: number }>(
     `select id, user_id from notification_held
-      where digest_id is null and release_at <= $1 and id <> all($3::uuid[])
+      where digest_id is null and release_at <= $1 and user_id <> all($3::bigint[])
       order by ${newestFirst ? "release_at desc, place desc" : "release_at, place"} limit $2`,
     [new Date(dueMs), limit, arrayLiteral(aside)],
   );
   if (due.length === 0) return nothing;
-  onDue?.(due.map(({ id }) => id));
+  onDue?.(due.map(({ id, user_id: userId }) => ({ id, userId })));
   const { people: states, nowMs } = await people.lock(
     tx,
     due.map(({ user_id: userId }) => userId),
@@ -105,13 +108,13 @@ export async function closePart(
   const { rows: due } = await tx.query<DigestRow>(
     `select id, user_id, category, gathered from (
        select d.*, sum(gathered) over (order by closes_at, id) - gathered as before
-         from (select * from notification_digest where closes_at <= $1 and id <> all($4::uuid[])
+         from (select * from notification_digest where closes_at <= $1 and user_id <> all($4::bigint[])
                 order by ${newestFirst ? "closes_at desc, id desc" : "closes_at, id"} limit $2) d) d
       where before < $3`,
     [new Date(dueMs), limit, gatheredBatchMax, arrayLiteral(aside)],
   );
   if (due.length === 0) return nothing;
-  onDue?.(due.map(({ id }) => id));
+  onDue?.(due.map(({ id, user_id: userId }) => ({ id, userId })));
   const { people: states, nowMs } = await people.lock(
     tx,
     due.map(({ user_id: userId }) => userId),
