@@ -100,6 +100,11 @@ export class Growth {
     else this.#notifyTimer = setTimeout(() => void this.#sendNotice(), Math.ceil(waitMs));
   }
 
+  /** Opens its connection, if it is not open. */
+  async connect(): Promise<void> {
+    await this.#session.connect();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#pollTimer);

@@ -56,6 +56,25 @@ test("after a failover that lost entries, a follower reads what came in their pl
   );
 });
 
+test("a log that has just been opened puts nothing in doubt by its first uses", async () => {
+  const db = await openTestDatabase();
+  const [log, there] = [await openLog(db), await openLog(db)];
+  let doubts = 0;
+  log.onDoubt(() => doubts++);
+  const heard = new Promise<void>((resolve) => {
+    log.onGrowth(
+      (growth) => growth.some(({ partition }) => partition === partitionOf("room/2", 16)) && resolve(),
+    );
+  });
+  // Topics of both writers, a read of what only the database has, and a notice of another process.
+  await log.append(Array.from({ length: 40 }, (_, n) => newEntry(`room/${n}`)));
+  await log.read(partition, 0, 1);
+  await there.append([newEntry("room/2")]);
+  await there.read(partition, 0, 1);
+  await heard;
+  assert.equal(doubts, 0);
+});
+
 test("a log that went back is noticed by the next poll, also when no connection broke", async () => {
   const db = await openTestDatabase();
   const [log, there] = [await openLog(db), await openLog(db)];

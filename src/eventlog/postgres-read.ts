@@ -144,6 +144,11 @@ export class Reads {
     });
   }
 
+  /** Opens its connection, if it is not open. */
+  async connect(): Promise<void> {
+    await this.#session.connect();
+  }
+
   close(): Promise<void> {
     return this.#session.close();
   }

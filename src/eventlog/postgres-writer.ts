@@ -95,6 +95,11 @@ export class BatchWriter {
     }
   }
 
+  /** Opens the connections that are not open. */
+  async connect(): Promise<void> {
+    await Promise.all(this.#sessions.map((session) => session.connect()));
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all(this.#sessions.map((session) => session.close()));

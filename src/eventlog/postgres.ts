@@ -1,4 +1,5 @@
 import { uuidv7 } from "../../protocol/ids.ts";
+import { unlessAborted } from "../lib/aborted.ts";
 import type { Clock } from "../lib/clock.ts";
 import { type Db, type Tx, boundTo, isLockTimeout } from "../lib/db.ts";
 import type { Logger } from "../lib/logger.ts";
@@ -67,7 +68,14 @@ export async function openPostgresEventLog(
       "the number of partitions was fixed by the first start; EVENTLOG_PARTITIONS is ignored",
     );
   }
-  return new PostgresEventLog(db, meta, options);
+  const eventlog = new PostgresEventLog(db, meta, options);
+  try {
+    await eventlog.connect(signal);
+  } catch (error) {
+    await eventlog.close();
+    throw error;
+  }
+  return eventlog;
 }
 
 /** The log in PostgreSQL: group commit on dedicated connections, one counter row per partition. */
@@ -132,6 +140,12 @@ export class PostgresEventLog implements EventLog {
 
   get generation(): number {
     return this.#generation;
+  }
+
+  /** Opens all its connections: each that is opened later puts in doubt what readers have been told. */
+  async connect(signal?: AbortSignal): Promise<void> {
+    const all = Promise.all([this.#growth.connect(), this.#writer.connect(), this.#reads.connect()]);
+    await unlessAborted(all, signal);
   }
 
   async beginGeneration(): Promise<void> {

@@ -85,7 +85,7 @@ test("seed 004 as it stands: notify, push, a restart between push and read, read
   const second = scene.connect(parameters, user1.access_token, url);
   assert.deepEqual(await second.hears(1), [push]);
   second.read(id1, push?.stream_id);
-  await eventually("the ack", () => second.acks.length === 1);
+  await second.isAcknowledged(1);
   assert.deepEqual(second.frames.at(-1), {
     type: "notification.read.ack",
     data: { notification_id: id1, stream_id: push?.stream_id },
@@ -93,10 +93,10 @@ test("seed 004 as it stands: notify, push, a restart between push and read, read
   // A repetition is harmless, and acknowledged again; so is what nobody knows.
   second.read(id1, push?.stream_id);
   second.read("00000000-0000-4000-8000-000000000000");
-  await eventually("the other acks", () => second.acks.length === 3);
+  await second.isAcknowledged(3);
   const third = await scene.connect(parameters, user1.access_token, url).opened();
   third.read(id1);
-  await eventually("it is let in", () => third.acks.length === 1);
+  await third.isAcknowledged(1);
   assert.deepEqual(third.pushes, []);
   assert.deepEqual(second.errors, []);
 });

@@ -65,6 +65,13 @@ export class SeedClient {
     return this.pushes;
   }
 
+  /** Resolves when so many of what it has read are acknowledged. */
+  async isAcknowledged(count: number): Promise<void> {
+    await eventually(`${count} acks`, () => this.acks.length >= count || this.closed !== undefined);
+    assert.equal(this.closed, undefined, "the server has closed it");
+    assert.equal(this.acks.length, count);
+  }
+
   send(frame: unknown): void {
     this.#ws.send(JSON.stringify(frame));
   }
