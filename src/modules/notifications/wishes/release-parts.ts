@@ -10,8 +10,9 @@ export type Wanted = {
   readonly limit: number;
   /** What was due at this moment, Unix milliseconds: of one run everything is judged by the same. */
   readonly dueMs: number;
-  /** People who are left alone. */
-  readonly aside: readonly number[];
+  /** People who are left alone, and single ones that are. */
+  readonly people: readonly number[];
+  readonly ids: readonly string[];
   /** Hears what is looked at. */
   readonly onDue?: (due: readonly Due[]) => void;
   /** What became due last comes first; else what is due longest. */
@@ -49,13 +50,13 @@ const heldColumns =
 export async function releasePart(
   tx: Tx,
   { eventlog, clock, people }: PartDeps,
-  { limit, dueMs, aside, onDue, newestFirst = false }: Wanted,
+  { limit, dueMs, people: left, ids, onDue, newestFirst = false }: Wanted,
 ): Promise<Part> {
   const { rows: due } = await tx.query<{ id: string; user_id: number }>(
     `select id, user_id from notification_held
-      where digest_id is null and release_at <= $1 and user_id <> all($3::bigint[])
+      where digest_id is null and release_at <= $1 and user_id <> all($3::bigint[]) and id <> all($4::uuid[])
       order by ${newestFirst ? "release_at desc, place desc" : "release_at, place"} limit $2`,
-    [new Date(dueMs), limit, arrayLiteral(aside)],
+    [new Date(dueMs), limit, arrayLiteral(left), arrayLiteral(ids)],
   );
   if (due.length === 0) return nothing;
   onDue?.(due.map(({ id, user_id: userId }) => ({ id, userId })));
@@ -103,15 +104,16 @@ type DigestRow = {
 export async function closePart(
   tx: Tx,
   { eventlog, clock, people }: PartDeps,
-  { limit, dueMs, aside, onDue, newestFirst = false }: Wanted,
+  { limit, dueMs, people: left, ids, onDue, newestFirst = false }: Wanted,
 ): Promise<Part> {
   const { rows: due } = await tx.query<DigestRow>(
     `select id, user_id, category, gathered from (
        select d.*, sum(gathered) over (order by closes_at, id) - gathered as before
-         from (select * from notification_digest where closes_at <= $1 and user_id <> all($4::bigint[])
+         from (select * from notification_digest
+                where closes_at <= $1 and user_id <> all($4::bigint[]) and id <> all($5::uuid[])
                 order by ${newestFirst ? "closes_at desc, id desc" : "closes_at, id"} limit $2) d) d
       where before < $3`,
-    [new Date(dueMs), limit, gatheredBatchMax, arrayLiteral(aside)],
+    [new Date(dueMs), limit, gatheredBatchMax, arrayLiteral(left), arrayLiteral(ids)],
   );
   if (due.length === 0) return nothing;
   onDue?.(due.map(({ id, user_id: userId }) => ({ id, userId })));

@@ -6,7 +6,7 @@ import { parseData } from "../../../eventlog/eventlog.ts";
 import { openStage } from "../notifications.fixture.ts";
 import { createPostgresStore } from "../postgres-store.ts";
 import { idsOf, requestTo } from "../requests.fixture.ts";
-import { asideMax, putOffMs, trialsMax } from "./release.ts";
+import { asideMax, asideOfOneMax, putOffMs, trialsMax } from "./release.ts";
 
 const never = new AbortController().signal;
 const hourMs = 3_600_000;
@@ -64,6 +64,61 @@ test("what cannot be told holds up nobody, and is tried again after a while", as
   assert.equal(await store.release(never), 2);
 });
 
+test("the only person is told what lies behind one that cannot be told, before the next run", async () => {
+  const { store, people, told, take, give, clock, wake } = await openScene(1);
+  const [ann = 0] = people;
+  const ids: string[] = [];
+  for (const message of ["bad", "good", "better"])
+    ids.push(...idsOf((await store.notify([requestTo([ann], { message })]))[0]));
+  const bad = ids.slice(0, 1);
+  await take(bad);
+  wake();
+  assert.equal(await store.release(never), 2);
+  assert.deepEqual(await told(ann), ["good", "better"]);
+  await give(bad);
+  clock.advance(5_000);
+  assert.equal(await store.release(never), 0, "it is put off");
+  clock.advance(putOffMs);
+  assert.equal(await store.release(never), 1);
+});
+
+test("the only person is told what lies between as many that cannot be told as one run finds and tries", async () => {
+  const { store, people, told, take, wake, clock } = await openScene(1);
+  const [ann = 0] = people;
+  const ids: string[] = [];
+  for (let n = 0; n < asideOfOneMax + trialsMax; n++)
+    ids.push(...idsOf((await store.notify([requestTo([ann], { message: `${n}` })]))[0]));
+  const good = ids[asideOfOneMax] ?? "";
+  await take(ids.filter((id) => id !== good));
+  wake();
+  assert.equal(await store.release(never), 0);
+  clock.advance(5_000);
+  assert.equal(await store.release(never), 1);
+  assert.deepEqual(await told(ann), [`${asideOfOneMax}`]);
+});
+
+test("a digest of the only person is told behind one that cannot be", async () => {
+  const { store, people, told, take, wake } = await openScene(1);
+  const [ann = 0] = people;
+  const wishes = { ...quietUntilSeven, categories: { news: digest, sport: digest } };
+  await store.setPreferences({ userId: ann, actor: `user:${ann}` }, wishes);
+  const [first] = await store.notify([requestTo([ann], { category: "news", message: "bad" })]);
+  await store.notify([requestTo([ann], { category: "sport", message: "good" })]);
+  await take(idsOf(first));
+  wake();
+  assert.equal(await store.release(never), 1);
+  assert.deepEqual(await told(ann), ["good"]);
+});
+
+test("as many as one run leaves aside end it without a fault", async () => {
+  const { store, people, take, told, wake } = await openScene(asideMax + 1);
+  const [answer] = await store.notify([requestTo(people)]);
+  await take(idsOf(answer).slice(0, -1));
+  wake();
+  assert.equal(await store.release(never), 1);
+  assert.deepEqual(await told(people.at(-1) ?? 0), ["Hello"]);
+});
+
 test("of more than one run leaves aside it says so, and holds up neither digests nor the next run", async () => {
   const { store, people, clock, take, give, told, wake } = await openScene(asideMax + 2);
   const [answer] = await store.notify([requestTo(people)]);
@@ -82,12 +137,13 @@ test("of more than one run leaves aside it says so, and holds up neither digests
   assert.equal(await store.release(never), asideMax + 1);
 });
 
-test("who can be told something is, be it between as many others as are tried from either end, and behind one with much more", async () => {
-  const { store, people, take, told, wake, clock } = await openScene(asideMax + trialsMax);
-  const good = people[asideMax] ?? 0;
+test("who can be told something is, be it between as many others as are tried from either end, and beside some with much more", async () => {
+  const { store, people, take, told, wake, clock } = await openScene(asideMax + 1 + trialsMax);
+  const good = people[asideMax + 1] ?? 0;
+  const isMuch = (n: number): boolean => n === 0 || n === people.length - 1;
   const bad: string[] = [];
   for (const [n, userId] of people.entries()) {
-    for (let more = n === 0 ? asideMax + trialsMax : 0; more >= 0; more--) {
+    for (let more = isMuch(n) ? asideMax + trialsMax : 0; more >= 0; more--) {
       const ids = idsOf((await store.notify([requestTo([userId])]))[0]);
       if (userId !== good) bad.push(...ids);
     }
@@ -100,6 +156,18 @@ test("who can be told something is, be it between as many others as are tried fr
     clock.advance(5_000);
   }
   assert.deepEqual(await told(good), ["Hello"]);
+});
+
+test("who is the last of many is told something once those before are put off, a run's number at a time", async () => {
+  const { store, people, take, told, wake, clock } = await openScene(2 * asideMax + trialsMax);
+  const [answer] = await store.notify([requestTo(people)]);
+  await take(idsOf(answer).slice(0, -1));
+  wake();
+  for (let runs = 0; runs < 3; runs++) {
+    await store.release(never).catch((error: unknown) => assert.match(String(error), /duplicate key/));
+    clock.advance(5_000);
+  }
+  assert.deepEqual(await told(people.at(-1) ?? 0), ["Hello"]);
 });
 
 test("when more cannot be told something than are tried, none of it is put off", async () => {

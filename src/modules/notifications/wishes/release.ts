@@ -8,9 +8,11 @@ export const releaseBatchMax = 1_000;
 export const digestBatchMax = 100;
 /** What cannot be told is tried again after so long, milliseconds. */
 export const putOffMs = 600_000;
-/** People whom one run leaves aside, of each kind, because something cannot be told to them; at the next it looks whether anything can. */
+/** People to whom something cannot be told that one run finds, of each kind; at the next it looks whether anything can be told at all. */
 export const asideMax = 20;
-/** People from the other end to whom it tries to tell something, before it takes that for nobody's fault. */
+/** So much that cannot be told to one person is found in a run; the rest of theirs waits for another. */
+export const asideOfOneMax = 3;
+/** How much from the other end it tries to tell, before it takes that for nobody's fault: to other people, and to those whom it has left aside. */
 export const trialsMax = 20;
 
 export type ReleaseDeps = ExpireDeps & Pick<Deps, "log">;
@@ -33,9 +35,12 @@ const kinds: readonly Kind[] = [
 
 /**
  * Tells what was held until now, and closes digests. Resolves with how many were told, or are not wanted any more. One that
- * cannot be told holds up nobody else: it is found by halving, its person left aside, and it is put off when others can be
- * told something. When nobody can, of so many who were tried, it is nobody's fault: this rejects, and the next run
- * tries all of them again. So it does while the database is away.
+ * cannot be told holds up nothing else for long: it is found by halving, left aside, and put off once anything else can be
+ * told, of other people or of the same. When nothing can, of as much as is tried, it is nothing's fault: the next run tries
+ * all of it again. So it does while the database is away. Rejects when more cannot be told than one run looks for.
+ *
+ * What could be told may wait between others that cannot be: behind those of `asideMax` people, and before the newest of
+ * `trialsMax` more. Of so much there is rather something wrong with the server, and putting it off would reorder it.
  */
 export async function releaseHeld(deps: ReleaseDeps, signal: AbortSignal): Promise<number> {
   const dueMs = deps.clock.now();
@@ -59,7 +64,7 @@ class Release {
   readonly #kind: Kind;
   readonly #dueMs: number;
   readonly #signal: AbortSignal;
-  /** What cannot be told, and whose it is: of each person one, for the rest of theirs waits for the next run. */
+  /** What cannot be told, and whose it is. */
   readonly #aside: Due[] = [];
   #released = 0;
 
@@ -71,20 +76,14 @@ class Release {
   }
 
   async run(): Promise<number> {
-    try {
-      await this.#runToEnd();
-    } catch (error) {
-      if (this.#isOver(error)) throw error;
-      // More cannot be told than are looked for one by one. One from the other end shows whether it is their fault.
-      if (this.#released === 0) await this.#tryOthers(error);
-      await this.#putOff();
-      throw error;
-    }
-    if (this.#released > 0) await this.#putOff();
+    const fault = await this.#runToEnd();
+    if (this.#aside.length > 0 && (this.#released > 0 || (await this.#canTell()))) await this.#putOff();
+    if (fault !== undefined) throw fault;
     return this.#released;
   }
 
-  async #runToEnd(): Promise<void> {
+  /** Resolves with why it ended when it did so before the end: more cannot be told than are looked for one by one. */
+  async #runToEnd(): Promise<Error | undefined> {
     const { batchMax } = this.#kind;
     for (let limit = batchMax, found = true; found;) {
       let due: readonly Due[] = [];
@@ -93,9 +92,10 @@ class Release {
         limit = Math.min(limit * 2, batchMax);
       } catch (error) {
         const [only] = due;
-        if (this.#isOver(error) || only === undefined || this.#aside.length >= asideMax) throw error;
+        if (this.#isOver(error) || only === undefined) throw error;
         if (due.length > 1) limit = Math.ceil(due.length / 2);
         else {
+          if (!this.#hasRoom(only)) return error instanceof Error ? error : new Error(String(error));
           this.#deps.log.error(
             { err: error, notification: only.id },
             "a notification that was held cannot be told",
@@ -105,49 +105,68 @@ class Release {
         }
       }
     }
+    return undefined;
+  }
+
+  #hasRoom({ userId }: Due): boolean {
+    const people = new Set(this.#aside.map((one) => one.userId));
+    return people.has(userId) || people.size < asideMax;
   }
 
   /** Resolves with whether there was anything. */
   async #releaseSome(wish: Pick<Wanted, "limit" | "onDue">): Promise<boolean> {
     this.#signal.throwIfAborted();
-    const wanted = { ...wish, dueMs: this.#dueMs, aside: this.#aside.map(({ userId }) => userId) };
+    const byPerson = Map.groupBy(this.#aside, ({ userId }) => userId);
+    const people = [...byPerson].flatMap(([id, own]) => (own.length >= asideOfOneMax ? [id] : []));
+    const wanted = { ...wish, dueMs: this.#dueMs, people, ids: this.#aside.map(({ id }) => id) };
     const { db } = this.#deps;
     const part = await db.transaction((tx) => this.#kind.release(tx, this.#deps, wanted), this.#signal);
     this.#released += part.released;
     return part.found;
   }
 
-  /** Rejects when nothing of others can be told either. It is not told: more of the same people may come before it. */
-  async #tryOthers(error: unknown): Promise<void> {
-    const aside = this.#aside.map(({ userId }) => userId);
+  /** Whether anything else could be told: to somebody else, each tried once, or of those who are left aside something more. */
+  async #canTell(): Promise<boolean> {
+    const ids = this.#aside.map(({ id }) => id);
+    const people = [...new Set(this.#aside.map(({ userId }) => userId))];
     for (let trials = 0; trials < trialsMax; trials++) {
-      let tried: number | undefined;
-      const onDue = ([one]: readonly Due[]): void => void (tried = one?.userId);
-      const wanted = { limit: 1, newestFirst: true, dueMs: this.#dueMs, aside, onDue };
-      try {
-        await this.#tryOnly(wanted);
-        return;
-      } catch (fault) {
-        if (this.#isOver(fault) || tried === undefined) throw fault;
-        aside.push(tried);
-      }
+      const { tried, told } = await this.#tryOne({ people, ids });
+      if (told) return true;
+      if (tried === undefined) break;
+      people.push(tried.userId);
+      ids.push(tried.id);
     }
-    throw error;
+    for (let trials = 0; trials < trialsMax; trials++) {
+      const { tried, told } = await this.#tryOne({ people: [], ids });
+      if (told) return true;
+      if (tried === undefined) break;
+      ids.push(tried.id);
+    }
+    return false;
   }
 
-  async #tryOnly(wanted: Wanted): Promise<void> {
-    const back = new Error("it could be told");
+  /** It is not told: more of the same people may come before it. */
+  async #tryOne(
+    left: Pick<Wanted, "ids" | "people">,
+  ): Promise<{ readonly tried: Due | undefined; readonly told: boolean }> {
+    this.#signal.throwIfAborted();
+    let tried: Due | undefined;
+    let told = false;
+    const onDue = ([one]: readonly Due[]): void => void (tried = one);
+    const wanted = { ...left, limit: 1, newestFirst: true, dueMs: this.#dueMs, onDue };
+    const back = new Error("taken back");
     const trial = this.#deps.db.transaction(async (tx) => {
-      const { found } = await this.#kind.release(tx, this.#deps, wanted);
-      throw found ? back : new Error("nobody else is to be told anything");
+      told = (await this.#kind.release(tx, this.#deps, wanted)).released > 0;
+      throw back;
     }, this.#signal);
     await trial.catch((error: unknown) => {
-      if (error !== back) throw error;
+      if (error === back) return;
+      if (this.#isOver(error) || tried === undefined) throw error;
     });
+    return { tried, told };
   }
 
   async #putOff(): Promise<void> {
-    if (this.#aside.length === 0) return;
     const until = new Date(this.#dueMs + putOffMs);
     await this.#deps.db.transaction(
       (tx) => tx.query(this.#kind.putOffSql, [arrayLiteral(this.#aside.map(({ id }) => id)), until]),
