@@ -31,8 +31,8 @@ export function fieldErrors(violations: readonly Violation[]): FieldError[] {
   for (const violation of withoutBranches(violations.slice(0, violationsMax))) {
     const pointer = pointerOf(violation);
     // Of something of another type, whatever else is wrong follows from that.
-    const isFirst = !byPointer.has(pointer) || violation.keyword === "type";
-    if (isFirst) byPointer.set(pointer, { pointer, ...explain(violation) });
+    const isSaid = !byPointer.has(pointer) || violation.keyword === "type";
+    if (isSaid) byPointer.set(pointer, { pointer, ...explain(violation) });
   }
   return [...byPointer.values()];
 }

@@ -2,10 +2,11 @@ import type { Notification } from "../../../../protocol/notifications.ts";
 import type { Preferences } from "../../../../protocol/preferences.ts";
 import { type Db, type Queryable, type Tx, arrayLiteral } from "../../../lib/db.ts";
 import { type NotificationRow, toNotification } from "../notification-row.ts";
-import { successorOf } from "../successor.ts";
 
 /** A push that is to be made, and what decides whether and how. */
 export type DuePush = {
+  /** Its place among what is due, which it keeps when the notification gets another id. */
+  readonly dueId: number;
   readonly subscriptionId: number;
   readonly notificationId: string;
   readonly userId: number;
@@ -36,6 +37,7 @@ export type Settled = {
 
 type DueRow = Omit<NotificationRow, "id" | "user_id"> & {
   readonly id: string | null;
+  readonly due_id: number;
   readonly subscription_id: number;
   readonly notification_id: string;
   readonly user_id: number;
@@ -65,7 +67,7 @@ export async function takeDue(
      taken as (
        update notification_push_due d set due_at = $3 from due
         where d.subscription_id = due.subscription_id and d.notification_id = due.notification_id
-       returning d.subscription_id, d.notification_id, d.user_id, d.told_at, d.failures)
+       returning d.id as due_id, d.subscription_id, d.notification_id, d.user_id, d.told_at, d.failures)
      select t.*, s.endpoint, s.p256dh, s.auth, s.renewed_at, p.preferences,
             u.disabled_at is null
               and (s.session_id is null or (e.ended_at is null and e.expires_at > $1)) as signed_in,
@@ -88,6 +90,7 @@ export async function takeDue(
 
 function toDuePush({ id, ...row }: DueRow): DuePush {
   return {
+    dueId: row.due_id,
     subscriptionId: row.subscription_id,
     notificationId: row.notification_id,
     userId: row.user_id,
@@ -158,9 +161,8 @@ async function removeSubscriptions(tx: Tx, gone: readonly DuePush[]): Promise<vo
 async function removeDue(tx: Tx, done: readonly DuePush[]): Promise<void> {
   if (done.length === 0) return;
   await tx.query(
-    `delete from notification_push_due d using unnest($1::bigint[], $2::uuid[]) k(subscription_id, notification_id)
-      where d.subscription_id = k.subscription_id and d.notification_id = k.notification_id`,
-    keysOf(done),
+    "delete from notification_push_due where id = any($1::bigint[])",
+    [arrayLiteral(done.map(({ dueId }) => dueId))],
     { name: "notification_push_done" },
   );
 }
@@ -178,22 +180,11 @@ async function postpone(tx: Tx, again: Settled["again"]): Promise<void> {
   if (again.length === 0) return;
   await tx.query(
     `update notification_push_due d set due_at = k.due_at, failures = k.failures
-       from unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::int[])
-            k(subscription_id, notification_id, due_at, failures)
-      where d.subscription_id = k.subscription_id and d.notification_id = k.notification_id`,
+       from unnest($1::bigint[], $2::timestamptz[], $3::int[]) k(id, due_at, failures) where d.id = k.id`,
     [
-      ...keysOf(again.map(({ push }) => push)),
-      again.flatMap(({ atMs }) => [new Date(atMs), new Date(atMs)]),
-      arrayLiteral(again.flatMap(({ failures }) => [failures, failures])),
+      arrayLiteral(again.map(({ push }) => push.dueId)),
+      again.map(({ atMs }) => new Date(atMs)),
+      arrayLiteral(again.map(({ failures }) => failures)),
     ],
   );
-}
-
-/** Something may have been erased from a digest while it was on its way: then the row has the id of what says the rest. */
-function keysOf(pushes: readonly DuePush[]): readonly [string, string] {
-  const ids = pushes.flatMap(({ notificationId }) => [notificationId, successorOf(notificationId)]);
-  return [
-    arrayLiteral(pushes.flatMap(({ subscriptionId }) => [subscriptionId, subscriptionId])),
-    arrayLiteral(ids),
-  ];
 }

@@ -6,7 +6,7 @@ import { eventually } from "../../../../test/harness.ts";
 import { type Entry, jsonText } from "../../../eventlog/eventlog.ts";
 import { endsWithin } from "../../../lib/backoff.ts";
 import type { Db } from "../../../lib/db.ts";
-import { settlePushes, takeDue } from "./due.ts";
+import { moveDue, settlePushes, takeDue } from "./due.ts";
 import { followForPush, pushAfterMs } from "./follow.ts";
 import { createPushHosts } from "./hosts.ts";
 import { type PushStage, messagesTo, openPushStage, pushedTo } from "./push.fixture.ts";
@@ -248,6 +248,36 @@ test("who ends a subscription while something becomes due to it holds up nobody"
   await Promise.all([ending, inserting]);
   const { rows } = await stage.db.query("select subscription_id from notification_push_due");
   assert.deepEqual(rows, [{ subscription_id: kept.id }]);
+});
+
+test("what was pushed while something was just being erased from it is not pushed once more, nor forgotten when it is to be", async (t) => {
+  const stage = await openPushStage(t);
+  const { db, clock } = stage;
+  const userId = await stage.person();
+  await stage.subscribe(userId);
+  await stage.subscribe(userId);
+  const entry = entryFor(userId, stage);
+  await db.transaction((tx) => followForPush().handle([entry], tx, never));
+  clock.advance(pushAfterMs);
+  const [sent, failed] = await takeDue(db, { rowsMax: 10, leaseMs: 60_000 }, clock.now());
+  assert.ok(sent !== undefined && failed !== undefined);
+  const [moved, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const erasing = db.transaction(async (tx) => {
+    await moveDue(tx, [{ userId, from: entry.id, to: randomUUID() }]);
+    moved.resolve();
+    await go.promise;
+  });
+  await moved.promise;
+  const again = [{ push: failed, atMs: clock.now() + 1_000, failures: 1 }];
+  const settling = settlePushes(db, { done: [sent], sent: [sent], gone: [], again }, clock.now());
+  await eventually("it waits for the other one", () => waits(stage));
+  go.resolve();
+  await Promise.all([erasing, settling]);
+  const due = await stage.due();
+  assert.deepEqual(
+    due.map(({ inMs, failures }) => [inMs, failures]),
+    [[1_000, 1]],
+  );
 });
 
 test("what is told again, without what was erased, is not pushed again, whatever other texts say", async (t) => {
