@@ -54,6 +54,8 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
   await requireFreePorts(config);
   const foundation = stack.use(await openFoundation(config, { ...options, onProgress }));
   const { deps } = foundation;
+  onProgress("connecting to the log");
+  await foundation.patiently(() => deps.eventlog.connect(signal));
   const modules = createModules(deps);
   onProgress("looking up API keys");
   const entrance = await openEntrance(foundation, options);

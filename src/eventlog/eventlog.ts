@@ -77,6 +77,12 @@ export type EventLog = {
   onDoubt(listener: () => void): () => void;
 
   /**
+   * Opens all connections of its own. Each that is opened later, on its first use, puts in doubt what readers were told; to
+   * whoever tells nobody anything that is no matter, and the others are spared. The signal as above.
+   */
+  connect(signal?: AbortSignal): Promise<void>;
+
+  /**
    * Replaces the data of entries by a tombstone (`redactedData`), wherever copies of them lie in the log's own tables,
    * and appends entries `eventlog.redacted` to each topic that name them. The ids are remembered for ever, also those
    * that are not in the log (any more): their data does not come back with a repetition. Projections keep what the log

@@ -91,6 +91,10 @@ export class MemoryEventLog implements EventLog {
     return Promise.resolve();
   }
 
+  connect(): Promise<void> {
+    return Promise.resolve();
+  }
+
   onDoubt(listener: () => void): () => void {
     this.#doubters.add(listener);
     return () => {

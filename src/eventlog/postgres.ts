@@ -68,14 +68,7 @@ export async function openPostgresEventLog(
       "the number of partitions was fixed by the first start; EVENTLOG_PARTITIONS is ignored",
     );
   }
-  const eventlog = new PostgresEventLog(db, meta, options);
-  try {
-    await eventlog.connect(signal);
-  } catch (error) {
-    await eventlog.close();
-    throw error;
-  }
-  return eventlog;
+  return new PostgresEventLog(db, meta, options);
 }
 
 /** The log in PostgreSQL: group commit on dedicated connections, one counter row per partition. */
@@ -142,7 +135,6 @@ export class PostgresEventLog implements EventLog {
     return this.#generation;
   }
 
-  /** Opens all its connections: each that is opened later puts in doubt what readers have been told. */
   async connect(signal?: AbortSignal): Promise<void> {
     const all = Promise.all([this.#growth.connect(), this.#writer.connect(), this.#reads.connect()]);
     await unlessAborted(all, signal);

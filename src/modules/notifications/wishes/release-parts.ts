@@ -22,9 +22,9 @@ export type Wanted = {
 /** One that is due: a notification or a digest, and whose it is. */
 export type Due = { readonly id: string; readonly userId: number };
 
-/** `found`: there was something due; there may be more of it. */
-export type Part = { readonly found: boolean; readonly released: number };
-const nothing: Part = { found: false, released: 0 };
+/** `found`: there was something due; there may be more of it. `released`: those that wait no more; of some nobody is told. */
+export type Part = { readonly found: boolean; readonly released: number; readonly told: number };
+const nothing: Part = { found: false, released: 0, told: 0 };
 
 /** Digests that one transaction closes hold so many notifications in all, unless it is one alone. */
 export const gatheredBatchMax = 10_000;
@@ -80,7 +80,7 @@ export async function releasePart(
   );
   const entries = await saveFresh(tx, { ...fresh, nowMs });
   if (entries.length > 0) await eventlog.appendIn(tx, entries);
-  return { found: rows.length > 0, released: done.length };
+  return { found: rows.length > 0, released: done.length, told: entries.length };
 }
 
 function waitingOf(row: HeldRow): Waiting {
@@ -137,7 +137,7 @@ export async function closePart(
   );
   const entries = await saveFresh(tx, { ...fresh, nowMs });
   if (entries.length > 0) await eventlog.appendIn(tx, entries);
-  return { found: digests.length > 0, released: done.length };
+  return { found: digests.length > 0, released: done.length, told: entries.length };
 }
 
 /** Under the locks: those that are still due, and the newest of what each has gathered. */

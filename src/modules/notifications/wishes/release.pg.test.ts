@@ -82,20 +82,28 @@ test("the only person is told what lies behind one that cannot be told, before t
   assert.equal(await store.release(never), 1);
 });
 
-test("the only person is told what lies between as many that cannot be told as one run finds and tries", async () => {
-  const { store, people, told, take, wake, clock } = await openScene(1);
-  const [ann = 0] = people;
-  const ids: string[] = [];
-  for (let n = 0; n < asideOfOneMax + trialsMax; n++)
-    ids.push(...idsOf((await store.notify([requestTo([ann], { message: `${n}` })]))[0]));
-  const good = ids[asideOfOneMax] ?? "";
-  await take(ids.filter((id) => id !== good));
-  wake();
-  assert.equal(await store.release(never), 0);
-  clock.advance(5_000);
-  assert.equal(await store.release(never), 1);
-  assert.deepEqual(await told(ann), [`${asideOfOneMax}`]);
-});
+for (const [where, isTold, before, behind] of [
+  ["between as many that cannot be told as are tried", true, trialsMax / 2 - 1, trialsMax / 2],
+  ["behind as many as are tried from there", true, trialsMax / 2 - 1, trialsMax],
+  ["before as many as are tried from there", true, trialsMax, trialsMax / 2 - 1],
+  ["between more than are tried", false, trialsMax / 2, trialsMax / 2],
+] as const) {
+  test(`the only person is ${isTold ? "" : "not "}told what lies ${where}`, async () => {
+    const { store, people, told, take, wake, clock } = await openScene(1);
+    const [ann = 0] = people;
+    const ids: string[] = [];
+    const place = asideOfOneMax + before;
+    for (let n = 0; n <= place + behind; n++)
+      ids.push(...idsOf((await store.notify([requestTo([ann], { message: `${n}` })]))[0]));
+    await take(ids.filter((_, n) => n !== place));
+    wake();
+    for (let runs = 0; runs < trialsMax / asideOfOneMax + 2; runs++) {
+      await store.release(never);
+      clock.advance(5_000);
+    }
+    assert.deepEqual(await told(ann), isTold ? [`${place}`] : []);
+  });
+}
 
 test("a digest of the only person is told behind one that cannot be", async () => {
   const { store, people, told, take, wake } = await openScene(1);
@@ -150,12 +158,105 @@ test("who can be told something is, be it between as many others as are tried fr
   }
   await take(bad);
   wake();
-  // One of its own is found of each person in a run: those before the good one, and then those behind.
-  for (let runs = 0; runs < 3; runs++) {
+  // Those before the good one are found in one run, and those behind in the next.
+  for (let runs = 0; runs < 2; runs++) {
     await store.release(never).catch((error: unknown) => assert.match(String(error), /duplicate key/));
     clock.advance(5_000);
   }
   assert.deepEqual(await told(good), ["Hello"]);
+});
+
+test("as many as are tried from either end hide somebody who can be told something", async () => {
+  const { store, people, told, take, give, wake, clock } = await openScene(
+    asideMax + trialsMax / 2 + 1 + trialsMax,
+  );
+  const good = people[asideMax + trialsMax / 2] ?? 0;
+  const [answer] = await store.notify([requestTo(people)]);
+  const bad = idsOf(answer).filter((_, n) => people[n] !== good);
+  await take(bad);
+  wake();
+  await assert.rejects(store.release(never), /duplicate key/);
+  await give(bad);
+  clock.advance(5_000);
+  // Nothing was put off, so nothing is told out of its order.
+  assert.equal(await store.release(never), people.length);
+  assert.deepEqual(await told(good), ["Hello"]);
+});
+
+test("as many people with as much that cannot be told as one run finds end it without a fault", async () => {
+  const { store, people, take, told, wake } = await openScene(asideMax + 1);
+  const bad: string[] = [];
+  for (let n = 0; n < asideOfOneMax; n++)
+    bad.push(...idsOf((await store.notify([requestTo(people.slice(0, -1))]))[0]));
+  await store.notify([requestTo(people.slice(-1))]);
+  await take(bad);
+  wake();
+  assert.equal(await store.release(never), 1);
+  assert.deepEqual(await told(people.at(-1) ?? 0), ["Hello"]);
+});
+
+test("that somebody wants something no more does not prove that anything can be told", async () => {
+  const { store, people, told, wake, clock, db } = await openScene(2);
+  const [ann = 0, bob = 0] = people;
+  for (let n = 0; n < 2 * asideOfOneMax; n++) await store.notify([requestTo([ann], { message: `${n}` })]);
+  await store.notify([requestTo([bob], { category: "sport" })]);
+  const off = { categories: { sport: { inbox: "off", push: true } } } as const;
+  await store.setPreferences({ userId: bob, actor: `user:${bob}` }, { ...quietUntilSeven, ...off });
+  wake();
+  await db.query("alter table notification add constraint nothing check (false) not valid");
+  assert.equal(await store.release(never), 1);
+  await db.query("alter table notification drop constraint nothing");
+  clock.advance(5_000);
+  await store.release(never);
+  assert.deepEqual(await told(ann), ["0", "1", "2", "3", "4", "5"]);
+});
+
+test("nor does it when a trial meets it", async () => {
+  const { store, people, wake, clock, db } = await openScene(asideMax + 2);
+  const bob = people.at(-1) ?? 0;
+  await store.notify([requestTo(people.slice(0, -1))]);
+  await store.notify([requestTo([bob], { category: "sport" })]);
+  const off = { categories: { sport: { inbox: "off", push: true } } } as const;
+  await store.setPreferences({ userId: bob, actor: `user:${bob}` }, { ...quietUntilSeven, ...off });
+  wake();
+  // Behind all others, and met from the other end.
+  await db.query("update notification_held set release_at = $2 where user_id = $1", [
+    bob,
+    new Date(clock.now()),
+  ]);
+  await db.query("alter table notification add constraint nothing check (false) not valid");
+  await assert.rejects(store.release(never), /nothing/);
+  await db.query("alter table notification drop constraint nothing");
+  clock.advance(5_000);
+  assert.equal(await store.release(never), people.length);
+});
+
+test("a server of another version that is met by a trial is no proof against what was left aside", async () => {
+  const { store, people, take, told, wake, clock, db } = await openScene(1);
+  const [ann = 0] = people;
+  const ids: string[] = [];
+  for (let n = 0; n <= asideOfOneMax; n++)
+    ids.push(...idsOf((await store.notify([requestTo([ann], { message: `${n}` })]))[0]));
+  const bad = ids.slice(0, -1);
+  await take(bad);
+  wake();
+  await db.query(
+    `create function other_version() returns trigger language plpgsql as $$
+     begin raise exception 'no such column' using errcode = 'undefined_column'; end $$`,
+  );
+  await db.query(
+    `create trigger other_version before insert on notification for each row when (new.message = '${asideOfOneMax}')
+     execute function other_version()`,
+  );
+  await assert.rejects(store.release(never), /no such column/);
+  await db.query("drop trigger other_version on notification");
+  await db.query("delete from notification where id = any($1::uuid[])", [bad]);
+  clock.advance(5_000);
+  assert.equal(await store.release(never), ids.length);
+  assert.deepEqual(
+    await told(ann),
+    ids.map((_, n) => `${n}`),
+  );
 });
 
 test("who is the last of many is told something once those before are put off, a run's number at a time", async () => {

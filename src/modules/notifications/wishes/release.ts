@@ -37,10 +37,12 @@ const kinds: readonly Kind[] = [
  * Tells what was held until now, and closes digests. Resolves with how many were told, or are not wanted any more. One that
  * cannot be told holds up nothing else for long: it is found by halving, left aside, and put off once anything else can be
  * told, of other people or of the same. When nothing can, of as much as is tried, it is nothing's fault: the next run tries
- * all of it again. So it does while the database is away. Rejects when more cannot be told than one run looks for.
+ * all of it again, in its order. So it does while the database is away. Rejects when something cannot be told to more people
+ * than one run leaves aside.
  *
- * What could be told may wait between others that cannot be: behind those of `asideMax` people, and before the newest of
- * `trialsMax` more. Of so much there is rather something wrong with the server, and putting it off would reorder it.
+ * So what could be told may wait for good between others that cannot: behind what is left aside and `trialsMax / 2` more, and
+ * before the newest of `trialsMax` people, or before as many of the same people as behind. Of so much there is rather
+ * something wrong with the server.
  */
 export async function releaseHeld(deps: ReleaseDeps, signal: AbortSignal): Promise<number> {
   const dueMs = deps.clock.now();
@@ -67,6 +69,7 @@ class Release {
   /** What cannot be told, and whose it is. */
   readonly #aside: Due[] = [];
   #released = 0;
+  #told = 0;
 
   constructor(deps: ReleaseDeps, kind: Kind, dueMs: number, signal: AbortSignal) {
     this.#deps = deps;
@@ -77,7 +80,7 @@ class Release {
 
   async run(): Promise<number> {
     const fault = await this.#runToEnd();
-    if (this.#aside.length > 0 && (this.#released > 0 || (await this.#canTell()))) await this.#putOff();
+    if (this.#aside.length > 0 && (this.#told > 0 || (await this.#canTell()))) await this.#putOff();
     if (fault !== undefined) throw fault;
     return this.#released;
   }
@@ -122,22 +125,22 @@ class Release {
     const { db } = this.#deps;
     const part = await db.transaction((tx) => this.#kind.release(tx, this.#deps, wanted), this.#signal);
     this.#released += part.released;
+    this.#told += part.told;
     return part.found;
   }
 
-  /** Whether anything else could be told: to somebody else, each tried once, or of those who are left aside something more. */
+  /** Whether anything else could be told: the newest of somebody else's, each tried once, or more of anybody's, from either end. */
   async #canTell(): Promise<boolean> {
     const ids = this.#aside.map(({ id }) => id);
     const people = [...new Set(this.#aside.map(({ userId }) => userId))];
     for (let trials = 0; trials < trialsMax; trials++) {
-      const { tried, told } = await this.#tryOne({ people, ids });
+      const { tried, told } = await this.#tryOne({ people, ids, newestFirst: true });
       if (told) return true;
       if (tried === undefined) break;
       people.push(tried.userId);
-      ids.push(tried.id);
     }
     for (let trials = 0; trials < trialsMax; trials++) {
-      const { tried, told } = await this.#tryOne({ people: [], ids });
+      const { tried, told } = await this.#tryOne({ people: [], ids, newestFirst: trials % 2 === 1 });
       if (told) return true;
       if (tried === undefined) break;
       ids.push(tried.id);
@@ -147,16 +150,16 @@ class Release {
 
   /** It is not told: more of the same people may come before it. */
   async #tryOne(
-    left: Pick<Wanted, "ids" | "people">,
+    which: Pick<Wanted, "ids" | "people" | "newestFirst">,
   ): Promise<{ readonly tried: Due | undefined; readonly told: boolean }> {
     this.#signal.throwIfAborted();
     let tried: Due | undefined;
     let told = false;
     const onDue = ([one]: readonly Due[]): void => void (tried = one);
-    const wanted = { ...left, limit: 1, newestFirst: true, dueMs: this.#dueMs, onDue };
+    const wanted = { ...which, limit: 1, dueMs: this.#dueMs, onDue };
     const back = new Error("taken back");
     const trial = this.#deps.db.transaction(async (tx) => {
-      told = (await this.#kind.release(tx, this.#deps, wanted)).released > 0;
+      told = (await this.#kind.release(tx, this.#deps, wanted)).told > 0;
       throw back;
     }, this.#signal);
     await trial.catch((error: unknown) => {
