@@ -459,15 +459,13 @@ table notification_push_due (
   told_at timestamp with time zone not null,
   due_at timestamp with time zone not null,
   failures integer not null default 0,
-  id bigint not null generated always as identity,
+  id uuid not null default gen_random_uuid(),
   constraint notification_push_due_failures_check CHECK ((failures >= 0)),
   constraint notification_push_due_id UNIQUE (id),
   constraint notification_push_due_pkey PRIMARY KEY (subscription_id, notification_id),
   constraint notification_push_due_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES notification_push_subscription(id) ON DELETE CASCADE
 );
 CREATE INDEX notification_push_due_at ON public.notification_push_due USING btree (due_at);
-
-sequence notification_push_due_id_seq;
 
 table notification_push_key (
   only_one boolean not null default true,

@@ -8,6 +8,7 @@ import { type TestContext, test } from "node:test";
 import { createTestDatabase, eventually, openTestDatabase, testLog } from "../test/harness.ts";
 import { type AppOptions, createApp } from "./app.ts";
 import { type Config, readConfig } from "./config.ts";
+import { openFoundation } from "./foundation.ts";
 import { openDb } from "./lib/db.ts";
 
 /** A database of one's own, and the start of a server on it. */
@@ -19,7 +20,7 @@ async function setUp(t: TestContext) {
   const config: Config = { ...base, databaseUrl };
   const start = (options: Partial<AppOptions> = {}, changed: Partial<Config> = {}) =>
     createApp({ ...config, ...changed }, { log: testLog, ...options });
-  return { start, database: databaseUrl };
+  return { start, config, database: databaseUrl };
 }
 
 test("a server on somebody's database says whether anybody has a key yet, and makes none", async (t) => {
@@ -40,6 +41,31 @@ test("a server on somebody's database says whether anybody has a key yet, and ma
   assert.deepEqual(app.entrance, { kind: "own" });
 });
 
+test("a server opens the log's own connections before anybody is told anything, and a command opens none", async (t) => {
+  const { start, config, database } = await setUp(t);
+  const observer = await openTestDatabase(t);
+  const opened = async (): Promise<readonly string[]> => {
+    const { rows } = await observer.query<{ name: string }>(
+      "select application_name as name from pg_stat_activity where datname = $1 order by application_name",
+      [database.database],
+    );
+    return rows.map(({ name }) => name).filter((name) => /^tidings (growth|reader|writer)/.test(name));
+  };
+  {
+    await using foundation = await openFoundation(config, { log: testLog });
+    await foundation.deps.db.query("select from account_user");
+    assert.deepEqual(await opened(), []);
+  }
+  const onProgress = async (step: string): Promise<void> => {
+    if (step === "listening") steps.push(await opened());
+  };
+  const steps: (readonly string[])[] = [];
+  await using app = await start({ onProgress: (step) => void onProgress(step) });
+  assert.ok(app.api !== undefined);
+  await eventually("it was looked at", () => steps.length > 0);
+  assert.deepEqual(steps[0], ["tidings growth", "tidings reader", "tidings writer 0", "tidings writer 1"]);
+});
+
 test("a start that is given up at any step ends with the reason and leaves nothing open", async (t) => {
   const { start, database } = await setUp(t);
   const observer = await openTestDatabase(t);
@@ -47,6 +73,7 @@ test("a start that is given up at any step ends with the reason and leaves nothi
     "connecting to the database",
     "migrating",
     "opening the log",
+    "connecting to the log",
     "looking up API keys",
     "starting the worker",
     "listening",

@@ -5,8 +5,8 @@ import { type NotificationRow, toNotification } from "../notification-row.ts";
 
 /** A push that is to be made, and what decides whether and how. */
 export type DuePush = {
-  /** Its place among what is due, which it keeps when the notification gets another id. */
-  readonly dueId: number;
+  /** Its name among what is due, which it keeps when the notification gets another id. */
+  readonly dueId: string;
   readonly subscriptionId: number;
   readonly notificationId: string;
   readonly userId: number;
@@ -37,7 +37,7 @@ export type Settled = {
 
 type DueRow = Omit<NotificationRow, "id" | "user_id"> & {
   readonly id: string | null;
-  readonly due_id: number;
+  readonly due_id: string;
   readonly subscription_id: number;
   readonly notification_id: string;
   readonly user_id: number;
@@ -161,9 +161,8 @@ async function removeSubscriptions(tx: Tx, gone: readonly DuePush[]): Promise<vo
 async function removeDue(tx: Tx, done: readonly DuePush[]): Promise<void> {
   if (done.length === 0) return;
   await tx.query(
-    `delete from notification_push_due d using unnest($1::bigint[], $2::bigint[], $3::timestamptz[]) k(${keyColumns})
-      where ${isSame}`,
-    keysOf(done),
+    "delete from notification_push_due where id = any($1::uuid[])",
+    [arrayLiteral(done.map(({ dueId }) => dueId))],
     { name: "notification_push_done" },
   );
 }
@@ -181,25 +180,11 @@ async function postpone(tx: Tx, again: Settled["again"]): Promise<void> {
   if (again.length === 0) return;
   await tx.query(
     `update notification_push_due d set due_at = k.due_at, failures = k.failures
-       from unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::int[])
-            k(${keyColumns}, due_at, failures)
-      where ${isSame}`,
+       from unnest($1::uuid[], $2::timestamptz[], $3::int[]) k(id, due_at, failures) where d.id = k.id`,
     [
-      ...keysOf(again.map(({ push }) => push)),
+      arrayLiteral(again.map(({ push }) => push.dueId)),
       again.map(({ atMs }) => new Date(atMs)),
       arrayLiteral(again.map(({ failures }) => failures)),
     ],
   );
-}
-
-const keyColumns = "id, subscription_id, told_at";
-/** After a failover the id alone may be that of another push: what comes of one is written down when the database is back. */
-const isSame = "d.id = k.id and d.subscription_id = k.subscription_id and d.told_at = k.told_at";
-
-function keysOf(pushes: readonly DuePush[]): readonly [string, string, readonly Date[]] {
-  return [
-    arrayLiteral(pushes.map(({ dueId }) => dueId)),
-    arrayLiteral(pushes.map(({ subscriptionId }) => subscriptionId)),
-    pushes.map(({ toldAt }) => toldAt),
-  ];
 }

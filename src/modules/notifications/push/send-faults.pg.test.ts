@@ -283,30 +283,21 @@ test("what was pushed while something was just being erased from it is not pushe
 test("what came of a push that a failover has taken back is not written down for another one in its place", async (t) => {
   const stage = await openPushStage(t);
   const { db, clock } = stage;
-  const [ann, bob] = [await stage.person(), await stage.person()];
-  for (const userId of [ann, bob]) await stage.subscribe(userId);
-  const { rows } = await db.query<{ last: string; is_called: boolean }>(
-    "select last_value as last, is_called from notification_push_due_id_seq",
-  );
-  const follow = (userId: number) =>
-    db.transaction((tx) => followForPush().handle([entryFor(userId, stage)], tx, never));
-  await follow(ann);
-  clock.advance(pushAfterMs);
-  const [lost] = await takeDue(db, { rowsMax: 10, leaseMs: 60_000 }, clock.now());
+  const userId = await stage.person();
+  await stage.subscribe(userId);
+  const follow = () => db.transaction((tx) => followForPush().handle([entryFor(userId, stage)], tx, never));
+  await follow();
+  const [lost] = await takeDue(db, { rowsMax: 10, leaseMs: 60_000 }, clock.now() + pushAfterMs);
   assert.ok(lost !== undefined);
   await db.query("delete from notification_push_due");
-  await db.query("select setval('notification_push_due_id_seq', $1::bigint, $2)", [
-    rows[0]?.last,
-    rows[0]?.is_called,
-  ]);
-  await follow(bob);
-  const again = [{ push: lost, atMs: clock.now() + 1_000, failures: 1 }];
+  // Whatever else the database counted is counted again: the same person, browser and moment.
+  await follow();
   await settlePushes(db, { done: [lost], sent: [lost], gone: [], again: [] }, clock.now());
+  const again = [{ push: lost, atMs: clock.now() + 1_000, failures: 1 }];
   await settlePushes(db, { done: [], sent: [], gone: [], again }, clock.now());
-  const due = await stage.due();
   assert.deepEqual(
-    due.map(({ failures }) => failures),
-    [0],
+    (await stage.due()).map(({ inMs, failures }) => [inMs, failures]),
+    [[pushAfterMs, 0]],
   );
 });
 

@@ -6,7 +6,7 @@ import { parseData } from "../../../eventlog/eventlog.ts";
 import { openStage } from "../notifications.fixture.ts";
 import { createPostgresStore } from "../postgres-store.ts";
 import { idsOf, requestTo } from "../requests.fixture.ts";
-import { asideMax, asideOfOneMax, putOffMs, trialsMax } from "./release.ts";
+import { asideMax, asideOfOneMax, clearedMax, putOffMs, trialsMax } from "./release.ts";
 
 const never = new AbortController().signal;
 const hourMs = 3_600_000;
@@ -167,9 +167,7 @@ test("who can be told something is, be it between as many others as are tried fr
 });
 
 test("as many as are tried from either end hide somebody who can be told something", async () => {
-  const { store, people, told, take, give, wake, clock } = await openScene(
-    asideMax + trialsMax / 2 + 1 + trialsMax,
-  );
+  const { store, people, told, take, give, wake, clock } = await openScene(asideMax + 2 * trialsMax + 1);
   const good = people[asideMax + trialsMax / 2] ?? 0;
   const [answer] = await store.notify([requestTo(people)]);
   const bad = idsOf(answer).filter((_, n) => people[n] !== good);
@@ -193,6 +191,79 @@ test("as many people with as much that cannot be told as one run finds end it wi
   wake();
   assert.equal(await store.release(never), 1);
   assert.deepEqual(await told(people.at(-1) ?? 0), ["Hello"]);
+});
+
+test("as many as are tried from either end and one less hide nobody", async () => {
+  const { store, people, told, take, wake, clock } = await openScene(asideMax + 2 * trialsMax);
+  const good = people[asideMax + trialsMax / 2] ?? 0;
+  const [answer] = await store.notify([requestTo(people)]);
+  await take(idsOf(answer).filter((_, n) => people[n] !== good));
+  wake();
+  for (let runs = 0; runs < 3; runs++) {
+    await store.release(never).catch((error: unknown) => assert.match(String(error), /duplicate key/));
+    clock.advance(5_000);
+  }
+  assert.deepEqual(await told(good), ["Hello"]);
+});
+
+test("those whose newest cannot be told are told what is behind it, be they as many as a trial takes", async () => {
+  const { store, people, told, take, wake, clock } = await openScene(asideMax + trialsMax / 2);
+  const both = people.slice(asideMax);
+  const bad = [...idsOf((await store.notify([requestTo(people)]))[0])];
+  await store.notify([requestTo(both, { message: "good" })]);
+  bad.push(...idsOf((await store.notify([requestTo(both)]))[0]));
+  await take(bad);
+  wake();
+  for (let runs = 0; runs < 3; runs++) {
+    await store.release(never).catch((error: unknown) => assert.match(String(error), /duplicate key/));
+    clock.advance(5_000);
+  }
+  for (const userId of both) assert.deepEqual(await told(userId), ["good"]);
+});
+
+test("what is wanted no more hides nothing, and is there no more", async () => {
+  const { store, people, told, take, wake, clock, db } = await openScene(1);
+  const [ann = 0] = people;
+  const tell = async (count: number, category: string, message: string): Promise<readonly string[]> => {
+    const answers: string[] = [];
+    for (let n = 0; n < count; n++)
+      answers.push(...idsOf((await store.notify([requestTo([ann], { category, message })]))[0]));
+    return answers;
+  };
+  const bad = await tell(asideOfOneMax, "general", "bad");
+  await tell(trialsMax, "sport", "sport");
+  await tell(1, "general", "good");
+  await tell(trialsMax, "sport", "sport");
+  await take(bad);
+  wake();
+  // As it is when the wish is written in the very moment: what is held stays where it was.
+  await db.query(
+    'update notification_person set preferences = jsonb_set(preferences::jsonb, \'{categories,sport}\', \'{"inbox":"off","push":true}\')::json',
+  );
+  for (let runs = 0; runs < 3; runs++) {
+    await store.release(never);
+    clock.advance(5_000);
+  }
+  assert.deepEqual(await told(ann), ["good"]);
+  const { rows } = await db.query("select id from notification_held");
+  assert.equal(rows.length, bad.length);
+});
+
+test("a run takes away so much that is wanted no more by trials, and the next one more", async () => {
+  const { store, people, take, wake, clock, db } = await openScene(1);
+  const [ann = 0] = people;
+  const bad: string[] = [];
+  for (let n = 0; n < asideOfOneMax; n++) bad.push(...idsOf((await store.notify([requestTo([ann])]))[0]));
+  for (let n = 0; n <= clearedMax; n++) await store.notify([requestTo([ann], { category: "sport" })]);
+  await take(bad);
+  wake();
+  await db.query(
+    'update notification_person set preferences = jsonb_set(preferences, \'{categories,sport}\', \'{"inbox":"off","push":true}\')',
+  );
+  assert.deepEqual(
+    [await store.release(never), clock.advance(5_000), await store.release(never)],
+    [clearedMax, undefined, 1],
+  );
 });
 
 test("that somebody wants something no more does not prove that anything can be told", async () => {
@@ -228,7 +299,8 @@ test("nor does it when a trial meets it", async () => {
   await assert.rejects(store.release(never), /nothing/);
   await db.query("alter table notification drop constraint nothing");
   clock.advance(5_000);
-  assert.equal(await store.release(never), people.length);
+  // What nobody wants is gone; nothing else was put off.
+  assert.equal(await store.release(never), people.length - 1);
 });
 
 test("a server of another version that is met by a trial is no proof against what was left aside", async () => {

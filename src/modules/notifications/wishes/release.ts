@@ -12,8 +12,10 @@ export const putOffMs = 600_000;
 export const asideMax = 20;
 /** So much that cannot be told to one person is found in a run; the rest of theirs waits for another. */
 export const asideOfOneMax = 3;
-/** How much from the other end it tries to tell, before it takes that for nobody's fault: to other people, and to those whom it has left aside. */
+/** How much it tries to tell, before it takes that for nobody's fault: of other people from the other end, and then of anybody from either. */
 export const trialsMax = 20;
+/** What one run finds by trials that is wanted no more, or later, and takes away. */
+export const clearedMax = 200;
 
 export type ReleaseDeps = ExpireDeps & Pick<Deps, "log">;
 
@@ -41,8 +43,7 @@ const kinds: readonly Kind[] = [
  * than one run leaves aside.
  *
  * So what could be told may wait for good between others that cannot: behind what is left aside and `trialsMax / 2` more, and
- * before the newest of `trialsMax` people, or before as many of the same people as behind. Of so much there is rather
- * something wrong with the server.
+ * before as many, and the newest of `trialsMax` other people. Of so much there is rather something wrong with the server.
  */
 export async function releaseHeld(deps: ReleaseDeps, signal: AbortSignal): Promise<number> {
   const dueMs = deps.clock.now();
@@ -59,6 +60,8 @@ export async function releaseHeld(deps: ReleaseDeps, signal: AbortSignal): Promi
   if (errors.length > 0) throw errors[0];
   return released;
 }
+
+type Which = Pick<Wanted, "ids" | "people" | "newestFirst">;
 
 /** One run over what is due of one kind. */
 class Release {
@@ -133,40 +136,58 @@ class Release {
   async #canTell(): Promise<boolean> {
     const ids = this.#aside.map(({ id }) => id);
     const people = [...new Set(this.#aside.map(({ userId }) => userId))];
-    for (let trials = 0; trials < trialsMax; trials++) {
-      const { tried, told } = await this.#tryOne({ people, ids, newestFirst: true });
-      if (told) return true;
-      if (tried === undefined) break;
-      people.push(tried.userId);
-    }
-    for (let trials = 0; trials < trialsMax; trials++) {
-      const { tried, told } = await this.#tryOne({ people: [], ids, newestFirst: trials % 2 === 1 });
-      if (told) return true;
-      if (tried === undefined) break;
-      ids.push(tried.id);
+    const others = await this.#tryEach(
+      () => ({ people, ids, newestFirst: true }),
+      (failed) => {
+        people.push(failed.userId);
+        ids.push(failed.id);
+      },
+    );
+    if (others) return true;
+    return this.#tryEach(
+      (trials) => ({ people: [], ids, newestFirst: trials % 2 === 1 }),
+      (failed) => {
+        ids.push(failed.id);
+      },
+    );
+  }
+
+  /** Tries one after the other until one can be told, there is none left, or so many cannot. */
+  async #tryEach(next: (trials: number) => Which, onFailed: (failed: Due) => void): Promise<boolean> {
+    for (let trials = 0, cleared = 0; trials < trialsMax && cleared < clearedMax;) {
+      const { tried, outcome } = await this.#tryOne(next(trials));
+      if (outcome === "told") return true;
+      if (tried === undefined) return false;
+      if (outcome === "failed") {
+        onFailed(tried);
+        trials++;
+      } else cleared++;
     }
     return false;
   }
 
-  /** It is not told: more of the same people may come before it. */
+  /** Of what could be told nobody is told: more of the same people may come before it. */
   async #tryOne(
-    which: Pick<Wanted, "ids" | "people" | "newestFirst">,
-  ): Promise<{ readonly tried: Due | undefined; readonly told: boolean }> {
+    which: Which,
+  ): Promise<{ readonly tried: Due | undefined; readonly outcome: "told" | "done" | "failed" }> {
     this.#signal.throwIfAborted();
     let tried: Due | undefined;
-    let told = false;
     const onDue = ([one]: readonly Due[]): void => void (tried = one);
     const wanted = { ...which, limit: 1, dueMs: this.#dueMs, onDue };
     const back = new Error("taken back");
     const trial = this.#deps.db.transaction(async (tx) => {
-      told = (await this.#kind.release(tx, this.#deps, wanted)).told > 0;
-      throw back;
+      const part = await this.#kind.release(tx, this.#deps, wanted);
+      if (part.told > 0) throw back;
+      return part.released;
     }, this.#signal);
-    await trial.catch((error: unknown) => {
-      if (error === back) return;
+    try {
+      this.#released += await trial;
+      return { tried, outcome: "done" };
+    } catch (error) {
+      if (error === back) return { tried, outcome: "told" };
       if (this.#isOver(error) || tried === undefined) throw error;
-    });
-    return { tried, told };
+      return { tried, outcome: "failed" };
+    }
   }
 
   async #putOff(): Promise<void> {
