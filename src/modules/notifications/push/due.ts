@@ -60,13 +60,12 @@ export async function takeDue(
   { rowsMax, leaseMs }: { readonly rowsMax: number; readonly leaseMs: number },
   nowMs: number,
 ): Promise<readonly DuePush[]> {
+  // By an array: joined, a plan that was made while the table was small would read all of it when it has grown.
   const { rows } = await db.query<DueRow>(
     `with due as materialized (
-       select subscription_id, notification_id from notification_push_due
-        where due_at <= $1 order by due_at limit $2 for update skip locked),
+       select id from notification_push_due where due_at <= $1 order by due_at limit $2 for update skip locked),
      taken as (
-       update notification_push_due d set due_at = $3 from due
-        where d.subscription_id = due.subscription_id and d.notification_id = due.notification_id
+       update notification_push_due d set due_at = $3 where d.id = any(array(select id from due))
        returning d.id as due_id, d.subscription_id, d.notification_id, d.user_id, d.told_at, d.failures)
      select t.*, s.endpoint, s.p256dh, s.auth, s.renewed_at, p.preferences,
             u.disabled_at is null

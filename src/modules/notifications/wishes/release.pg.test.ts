@@ -249,22 +249,32 @@ test("what is wanted no more hides nothing, and is there no more", async () => {
   assert.equal(rows.length, bad.length);
 });
 
-test("a run takes away so much that is wanted no more by trials, and the next one more", async () => {
-  const { store, people, take, wake, clock, db } = await openScene(1);
-  const [ann = 0] = people;
-  const bad: string[] = [];
-  for (let n = 0; n < asideOfOneMax; n++) bad.push(...idsOf((await store.notify([requestTo([ann])]))[0]));
-  for (let n = 0; n <= clearedMax; n++) await store.notify([requestTo([ann], { category: "sport" })]);
-  await take(bad);
-  wake();
-  await db.query(
-    'update notification_person set preferences = jsonb_set(preferences, \'{categories,sport}\', \'{"inbox":"off","push":true}\')',
-  );
-  assert.deepEqual(
-    [await store.release(never), clock.advance(5_000), await store.release(never)],
-    [clearedMax, undefined, 1],
-  );
-});
+for (const [whose, count] of [
+  ["of who has more that cannot be told than it looks for", 1],
+  ["of somebody behind more people than it leaves aside", asideMax + 2],
+] as const) {
+  test(`a run takes away so much that is wanted no more by trials, and the next one more: ${whose}`, async () => {
+    const { store, people, take, wake, clock, db } = await openScene(count);
+    const others = people.length === 1 ? people : people.slice(0, -1);
+    const last = people.at(-1) ?? 0;
+    const bad: string[] = [];
+    for (let n = 0; n < (count === 1 ? asideOfOneMax : 1); n++)
+      bad.push(...idsOf((await store.notify([requestTo(others)]))[0]));
+    for (let n = 0; n <= clearedMax; n++) await store.notify([requestTo([last], { category: "sport" })]);
+    await take(bad);
+    wake();
+    await db.query(
+      'update notification_person set preferences = jsonb_set(preferences, \'{categories,sport}\', \'{"inbox":"off","push":true}\')',
+    );
+    const held = async (): Promise<number> => {
+      await store.release(never).catch((error: unknown) => assert.match(String(error), /duplicate key/));
+      clock.advance(5_000);
+      const { rows } = await db.query("select from notification_held");
+      return rows.length - bad.length;
+    };
+    assert.deepEqual([await held(), await held()], [1, 0]);
+  });
+}
 
 test("that somebody wants something no more does not prove that anything can be told", async () => {
   const { store, people, told, wake, clock, db } = await openScene(2);

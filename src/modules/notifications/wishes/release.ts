@@ -14,7 +14,7 @@ export const asideMax = 20;
 export const asideOfOneMax = 3;
 /** How much it tries to tell, before it takes that for nobody's fault: of other people from the other end, and then of anybody from either. */
 export const trialsMax = 20;
-/** What one run finds by trials that is wanted no more, or later, and takes away. */
+/** What one run takes away, of each kind, that trials find to be wanted no more, or later. */
 export const clearedMax = 200;
 
 export type ReleaseDeps = ExpireDeps & Pick<Deps, "log">;
@@ -73,6 +73,7 @@ class Release {
   readonly #aside: Due[] = [];
   #released = 0;
   #told = 0;
+  #cleared = 0;
 
   constructor(deps: ReleaseDeps, kind: Kind, dueMs: number, signal: AbortSignal) {
     this.#deps = deps;
@@ -154,14 +155,14 @@ class Release {
 
   /** Tries one after the other until one can be told, there is none left, or so many cannot. */
   async #tryEach(next: (trials: number) => Which, onFailed: (failed: Due) => void): Promise<boolean> {
-    for (let trials = 0, cleared = 0; trials < trialsMax && cleared < clearedMax;) {
+    for (let trials = 0; trials < trialsMax && this.#cleared < clearedMax;) {
       const { tried, outcome } = await this.#tryOne(next(trials));
       if (outcome === "told") return true;
       if (tried === undefined) return false;
       if (outcome === "failed") {
         onFailed(tried);
         trials++;
-      } else cleared++;
+      } else this.#cleared++;
     }
     return false;
   }
