@@ -316,6 +316,118 @@ CREATE UNIQUE INDEX inbox_source_name ON public.inbox_source USING btree (name) 
 
 sequence inbox_source_id_seq;
 
+table ledger_account (
+  id bigint not null generated always as identity,
+  currency text not null,
+  kind text not null,
+  owner bigint,
+  may_overdraw boolean not null,
+  closed_at timestamp with time zone,
+  debits_posted bigint not null default 0,
+  credits_posted bigint not null default 0,
+  debits_pending bigint not null default 0,
+  credits_pending bigint not null default 0,
+  constraint ledger_account_bounds CHECK (((debits_posted <= '4000000000000000000'::bigint) AND (debits_pending <= ('4000000000000000000'::bigint - debits_posted)) AND (credits_posted <= '4000000000000000000'::bigint) AND (credits_pending <= ('4000000000000000000'::bigint - credits_posted)))),
+  constraint ledger_account_credits_pending_check CHECK ((credits_pending >= 0)),
+  constraint ledger_account_credits_posted_check CHECK ((credits_posted >= 0)),
+  constraint ledger_account_currency UNIQUE (id, currency),
+  constraint ledger_account_currency_fkey FOREIGN KEY (currency) REFERENCES ledger_currency(code),
+  constraint ledger_account_debits_pending_check CHECK ((debits_pending >= 0)),
+  constraint ledger_account_debits_posted_check CHECK ((debits_posted >= 0)),
+  constraint ledger_account_kind_check CHECK ((kind = ANY (ARRAY['wallet'::text, 'earnings'::text, 'fees'::text, 'suspense'::text, 'outside'::text]))),
+  constraint ledger_account_no_overdraft CHECK ((may_overdraw OR ((debits_posted + debits_pending) <= credits_posted))),
+  constraint ledger_account_one UNIQUE NULLS NOT DISTINCT (owner, kind, currency),
+  constraint ledger_account_owned CHECK (((kind = ANY (ARRAY['wallet'::text, 'earnings'::text])) = (owner IS NOT NULL))),
+  constraint ledger_account_owner_fkey FOREIGN KEY (owner) REFERENCES account_user(id),
+  constraint ledger_account_pkey PRIMARY KEY (id),
+  constraint ledger_account_wallet CHECK (((kind <> 'wallet'::text) OR (NOT may_overdraw)))
+) with (fillfactor=50);
+
+sequence ledger_account_id_seq;
+
+table ledger_currency (
+  code text not null,
+  scale integer not null,
+  constraint ledger_currency_code_check CHECK ((code ~ '^[A-Z]{3}$'::text)),
+  constraint ledger_currency_pkey PRIMARY KEY (code),
+  constraint ledger_currency_scale_check CHECK (((scale >= 0) AND (scale <= 4)))
+);
+
+table ledger_halt (
+  only_one boolean not null default true,
+  since timestamp with time zone not null,
+  why text not null,
+  constraint ledger_halt_only_one_check CHECK (only_one),
+  constraint ledger_halt_pkey PRIMARY KEY (only_one),
+  constraint ledger_halt_why_check CHECK (((char_length(why) >= 1) AND (char_length(why) <= 1000)))
+);
+
+table ledger_leg (
+  transfer uuid not null,
+  n integer not null,
+  debit bigint not null,
+  credit bigint not null,
+  amount bigint not null,
+  currency text not null,
+  constraint ledger_leg_amount_check CHECK (((amount >= 1) AND (amount <= '999999999999999'::bigint))),
+  constraint ledger_leg_credit FOREIGN KEY (credit, currency) REFERENCES ledger_account(id, currency),
+  constraint ledger_leg_debit FOREIGN KEY (debit, currency) REFERENCES ledger_account(id, currency),
+  constraint ledger_leg_n_check CHECK (((n >= 0) AND (n <= 7))),
+  constraint ledger_leg_pkey PRIMARY KEY (transfer, n),
+  constraint ledger_leg_transfer_fkey FOREIGN KEY (transfer) REFERENCES ledger_transfer(id),
+  constraint ledger_leg_two_accounts CHECK ((debit <> credit))
+) with (autovacuum_analyze_threshold=5000, autovacuum_vacuum_insert_threshold=5000);
+
+table ledger_open_hold (
+  hold uuid not null,
+  expires_at timestamp with time zone,
+  constraint ledger_open_hold_hold_fkey FOREIGN KEY (hold) REFERENCES ledger_transfer(id),
+  constraint ledger_open_hold_pkey PRIMARY KEY (hold)
+) with (autovacuum_analyze_threshold=5000, autovacuum_vacuum_insert_threshold=5000);
+CREATE INDEX ledger_open_hold_due ON public.ledger_open_hold USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+
+table ledger_own_currency (
+  only_one boolean not null default true,
+  code text not null,
+  constraint ledger_own_currency_code_fkey FOREIGN KEY (code) REFERENCES ledger_currency(code),
+  constraint ledger_own_currency_only_one_check CHECK (only_one),
+  constraint ledger_own_currency_pkey PRIMARY KEY (only_one)
+);
+
+table ledger_transfer (
+  id uuid not null,
+  kind text not null,
+  purpose text not null,
+  currency text,
+  target uuid,
+  expires_at timestamp with time zone,
+  refused text,
+  actor text not null,
+  fingerprint bytea not null,
+  places integer not null,
+  created_at timestamp with time zone not null,
+  constraint ledger_transfer_actor_check CHECK (((char_length(actor) >= 1) AND (char_length(actor) <= 200))),
+  constraint ledger_transfer_currency CHECK (((currency IS NOT NULL) OR (refused IS NOT NULL))),
+  constraint ledger_transfer_dense CHECK (((kind <> ALL (ARRAY['transfer'::text, 'hold'::text])) OR ((places & (places + 1)) = 0))),
+  constraint ledger_transfer_expiry CHECK (((expires_at IS NULL) OR (kind = 'hold'::text))),
+  constraint ledger_transfer_fingerprint_check CHECK ((octet_length(fingerprint) = 32)),
+  constraint ledger_transfer_kind_check CHECK ((kind = ANY (ARRAY['transfer'::text, 'hold'::text, 'capture'::text, 'release'::text, 'expiry'::text, 'reversal'::text]))),
+  constraint ledger_transfer_moves CHECK (((refused IS NOT NULL) OR ((places = 0) = (kind = ANY (ARRAY['release'::text, 'expiry'::text]))))),
+  constraint ledger_transfer_pkey PRIMARY KEY (id),
+  constraint ledger_transfer_places_check CHECK (((places >= 0) AND (places <= 255))),
+  constraint ledger_transfer_purpose_check CHECK ((purpose ~ '^[a-z][a-z0-9_-]{0,63}$'::text)),
+  constraint ledger_transfer_refused_check CHECK ((refused ~ '^[a-z_]{1,32}$'::text)),
+  constraint ledger_transfer_target CHECK (
+CASE
+    WHEN (kind = ANY (ARRAY['transfer'::text, 'hold'::text])) THEN (target IS NULL)
+    ELSE ((target IS NOT NULL) OR (refused IS NOT NULL))
+END),
+  constraint ledger_transfer_target_fkey FOREIGN KEY (target) REFERENCES ledger_transfer(id)
+) with (autovacuum_analyze_threshold=5000, autovacuum_vacuum_insert_threshold=5000);
+CREATE INDEX ledger_transfer_demo ON public.ledger_transfer USING btree (created_at) WHERE ((purpose = 'demo-top-up'::text) AND (refused IS NULL));
+CREATE UNIQUE INDEX ledger_transfer_resolution ON public.ledger_transfer USING btree (target) WHERE ((kind = ANY (ARRAY['capture'::text, 'release'::text, 'expiry'::text])) AND (refused IS NULL));
+CREATE INDEX ledger_transfer_reversal ON public.ledger_transfer USING btree (target) WHERE ((kind = 'reversal'::text) AND (refused IS NULL));
+
 table migration (
   number integer not null,
   name text not null,
@@ -527,3 +639,52 @@ table room_member (
   constraint room_member_user_id_fkey FOREIGN KEY (user_id) REFERENCES account_user(id)
 ) with (fillfactor=70);
 CREATE INDEX room_member_user ON public.room_member USING btree (user_id, room_id);
+
+table wallet_payment (
+  id uuid not null,
+  n bigint not null generated always as identity,
+  provider text not null,
+  event_id text not null,
+  user_id bigint,
+  login text,
+  amount bigint not null,
+  currency text not null,
+  received_at timestamp with time zone not null,
+  suspended text,
+  credited_to bigint,
+  assignment uuid,
+  assigned_at timestamp with time zone,
+  assigned_by text,
+  constraint wallet_payment_amount_check CHECK (((amount >= 1) AND (amount <= '999999999999999'::bigint))),
+  constraint wallet_payment_assigned CHECK ((num_nonnulls(assignment, assigned_at, assigned_by) =
+CASE
+    WHEN ((suspended IS NOT NULL) AND (credited_to IS NOT NULL)) THEN 3
+    ELSE 0
+END)),
+  constraint wallet_payment_assigned_by_check CHECK (((char_length(assigned_by) >= 1) AND (char_length(assigned_by) <= 200))),
+  constraint wallet_payment_assignment_fkey FOREIGN KEY (assignment) REFERENCES ledger_transfer(id),
+  constraint wallet_payment_credited CHECK (((suspended IS NOT NULL) OR (credited_to IS NOT NULL))),
+  constraint wallet_payment_credited_to_fkey FOREIGN KEY (credited_to) REFERENCES account_user(id),
+  constraint wallet_payment_currency_fkey FOREIGN KEY (currency) REFERENCES ledger_currency(code),
+  constraint wallet_payment_event_id_check CHECK ((event_id ~ '^[!-~]{1,255}$'::text)),
+  constraint wallet_payment_login_check CHECK (((char_length(login) >= 1) AND (char_length(login) <= 254))),
+  constraint wallet_payment_moved FOREIGN KEY (id) REFERENCES ledger_transfer(id) DEFERRABLE INITIALLY DEFERRED,
+  constraint wallet_payment_n_key UNIQUE (n),
+  constraint wallet_payment_named CHECK ((num_nonnulls(user_id, login) = 1)),
+  constraint wallet_payment_once UNIQUE (provider, event_id),
+  constraint wallet_payment_pkey PRIMARY KEY (id),
+  constraint wallet_payment_provider_check CHECK ((provider ~ '^[a-z0-9][a-z0-9_-]{0,31}$'::text)),
+  constraint wallet_payment_suspended_check CHECK ((suspended = ANY (ARRAY['unknown_person'::text, 'person_disabled'::text, 'account_closed'::text])))
+);
+CREATE INDEX wallet_payment_suspense ON public.wallet_payment USING btree (n) WHERE (credited_to IS NULL);
+
+sequence wallet_payment_n_seq;
+
+table wallet_reconciled (
+  only_one boolean not null default true,
+  at timestamp with time zone not null,
+  mismatch_count bigint not null,
+  constraint wallet_reconciled_mismatch_count_check CHECK ((mismatch_count >= 0)),
+  constraint wallet_reconciled_only_one_check CHECK (only_one),
+  constraint wallet_reconciled_pkey PRIMARY KEY (only_one)
+);

@@ -86,6 +86,10 @@ export const limits = {
   linkLength: 2_000,
   /** Longest `Idempotency-Key`, in characters. */
   idempotencyKeyLength: 255,
+  /** Largest body of a payment provider's webhook, in bytes. */
+  paymentEventBytes: 16_384,
+  /** What one demo top-up may bring, in units of the currency, not in its smallest. */
+  demoTopUpUnits: 1_000,
   /** Frames of one connection that may wait for their answer. */
   requestsInFlight: 64,
 } as const;

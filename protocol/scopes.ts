@@ -7,6 +7,7 @@ export const scopes = {
   "users:manage": "create, list and disable people",
   "chat:manage": "create rooms, change their members, read them and delete messages",
   "notify:write": "tell people things",
+  "money:manage": "make payouts, assign payments, reconcile the ledger and lift its halt",
   "stats:read": "read statistics",
   admin: "everything",
 } as const;

@@ -57,6 +57,11 @@ export async function createApp(config: Config, options: AppOptions): Promise<Ap
   onProgress("connecting to the log");
   await foundation.patiently(() => deps.eventlog.connect(signal));
   const modules = createModules(deps);
+  for (const module of modules.all) {
+    if (module.prepare === undefined) continue;
+    onProgress(`preparing the ${module.name}`);
+    await foundation.patiently(async () => module.prepare?.(signal));
+  }
   onProgress("looking up API keys");
   const entrance = await openEntrance(foundation, options);
 

@@ -1,3 +1,4 @@
+import type { LedgerHalt, Reconciliation } from "../protocol/wallet.ts";
 import { type Config, databaseAddress } from "./config.ts";
 import type { Deps } from "./deps.ts";
 import { groupStates, replayGroup, type GroupState } from "./eventlog/consumer-admin.ts";
@@ -11,6 +12,7 @@ import type { Broadcasts } from "./modules/notifications/broadcasts/broadcasts.t
 import type { NotifyPeople } from "./modules/notifications/notify.ts";
 import { type Sources, sourceView } from "./modules/inbox/sources.ts";
 import { pageOfDeadLetters, retryGroup } from "./modules/operations/dead-letter-pages.ts";
+import { reconciliationView, stateView } from "./modules/wallet/views.ts";
 
 /** What the command line's verbs work on: the database and the log, without roles and listeners. */
 export type Backstage = AsyncDisposable & {
@@ -21,6 +23,12 @@ export type Backstage = AsyncDisposable & {
   readonly people: People;
   readonly notify: NotifyPeople;
   readonly broadcasts: Broadcasts;
+  readonly ledger: {
+    /** As HTTP answers it, and for as long as it takes. */
+    reconcile(): Promise<Reconciliation>;
+    /** What was before, as HTTP answers it. */
+    lift(): Promise<LedgerHalt>;
+  };
   /**
    * Signs a person in, for what the command line does as them, and resolves with the refresh token. Throws `not_found`, and
    * `forbidden` for somebody who is disabled and where this server signs no tokens.
@@ -67,6 +75,11 @@ export async function openBackstage(config: Config, options: BackstageOptions): 
     people: modules.people,
     notify: modules.notify,
     broadcasts: modules.broadcasts,
+    ledger: {
+      reconcile: async () => reconciliationView(await modules.ledger.reconcile()),
+      lift: async () =>
+        stateView(await modules.ledger.lift({ actor: `command line, uid ${process.getuid?.()}` })),
+    },
     signInAs: (userId) => signInAs(deps, userId),
     sourceView,
     deadLetters: {

@@ -1,5 +1,8 @@
 import { isIP, isIPv6 } from "node:net";
 import { limits } from "../protocol/limits.ts";
+import { providerPattern, providerRule } from "../protocol/wallet.ts";
+import { isStandardSecret, standardSecretRule } from "./access/standard-secret.ts";
+import { scaleMax } from "./ledger/money.ts";
 import type { DbAddress } from "./lib/db.ts";
 
 /** Parsers of option texts. Each throws an `Error` whose message completes the sentence "NAME: …". */
@@ -136,6 +139,48 @@ export function secret(minLength: number): (value: string) => string {
     if (value.length < minLength) throw new Error(`must have at least ${minLength} characters`);
     return value;
   };
+}
+
+/** A currency, and how many decimals its major unit has. */
+export type Currency = { readonly code: string; readonly scale: number };
+
+/** A currency of which Intl knows how many decimals it has. */
+export function currency(value: string): Currency {
+  if (Intl.supportedValuesOf("currency").includes(value)) {
+    const format = new Intl.NumberFormat("en", { style: "currency", currency: value });
+    const { maximumFractionDigits: scale = 0 } = format.resolvedOptions();
+    if (scale <= scaleMax) return { code: value, scale };
+  }
+  throw new Error(`must be a currency as ISO 4217 has it, such as USD, and "${value}" is none`);
+}
+
+/** By the providers' names, what is good right now. */
+export type PaymentSecrets = ReadonlyMap<string, readonly string[]>;
+
+/** Secrets of one provider: the one that goes and the one that comes. */
+const secretsPerProvider = 2;
+
+/** "shop:whsec_…,shop:whsec_…,other:whsec_…". No error repeats what may be a secret. */
+export function paymentSecrets(value: string): PaymentSecrets {
+  const found = new Map<string, readonly string[]>();
+  const known = new Set<string>();
+  for (const [i, item] of list(value).entries()) {
+    const place = `number ${i + 1}`;
+    const [provider = "", ...rest] = item.split(":");
+    const own = rest.join(":");
+    if (rest.length === 0 || !new RegExp(providerPattern).test(provider))
+      throw new Error(`must name a provider before ":", by ${providerRule}, and ${place} does not`);
+    if (!isStandardSecret(own))
+      throw new Error(`must have ${standardSecretRule} behind the provider, and ${place} has not`);
+    const bytes = Buffer.from(own.replace("whsec_", ""), "base64").toString("base64");
+    // What one provider signs must not be good as an event of another: it would be credited twice.
+    if (known.has(bytes)) throw new Error(`must not have a secret twice, and ${place} has one again`);
+    known.add(bytes);
+    found.set(provider, [...(found.get(provider) ?? []), own]);
+  }
+  const [tooMany] = [...found].find(([, secrets]) => secrets.length > secretsPerProvider) ?? [];
+  if (tooMany === undefined) return found;
+  throw new Error(`must have at most ${secretsPerProvider} secrets of a provider, and "${tooMany}" has more`);
 }
 
 /** So many bytes in base64url; the padding, if there is any, is dropped. No error repeats the text, which may be secret. */

@@ -17,6 +17,11 @@ import { StartupError } from "./lib/errors.ts";
 /** Two pairs of keys, of which each public key belongs to its private one only. */
 const [vapid, otherVapid] = [webPush.generateVAPIDKeys(), webPush.generateVAPIDKeys()];
 
+/** Secrets of payment providers, as `openssl rand -base64 24` makes them, and no other thing. */
+const [secret, otherSecret, thirdSecret] = ["a", "b", "c"].map(
+  (letter) => `whsec_${Buffer.from(letter.repeat(24)).toString("base64")}`,
+);
+
 /** A text for each option, other than its default, and what it means. */
 const examples: Readonly<Record<keyof Config, readonly [string, unknown]>> = {
   host: ["0.0.0.0", "0.0.0.0"],
@@ -63,6 +68,14 @@ const examples: Readonly<Record<keyof Config, readonly [string, unknown]>> = {
   vapidPublicKey: [vapid.publicKey, vapid.publicKey],
   vapidPrivateKey: [vapid.privateKey, vapid.privateKey],
   vapidSubject: ["mailto:ops@example.com", "mailto:ops@example.com"],
+  currency: ["JPY", { code: "JPY", scale: 0 }],
+  paymentSecrets: [
+    `shop:${secret}, shop:${otherSecret},other_1:${thirdSecret}`,
+    new Map([
+      ["shop", [secret, otherSecret]],
+      ["other_1", [thirdSecret]],
+    ]),
+  ],
   webPushHosts: ["fcm.googleapis.com, *.example.org,[::1]", ["fcm.googleapis.com", "*.example.org", "[::1]"]],
   rateConnect: ["2/20", { perSecond: 2, burst: 20 }],
   rateFrames: ["5", { perSecond: 5, burst: 5 }],
@@ -134,6 +147,19 @@ const refused: Readonly<Partial<Record<keyof Config, readonly string[]>>> = {
     "*",
     "::1",
     "a.*.org",
+  ],
+  currency: ["usd", "DOLLAR", "XTS", "ABC", "USD,EUR"],
+  paymentSecrets: [
+    `${secret}`,
+    `:${secret}`,
+    `Shop:${secret}`,
+    `${"s".repeat(33)}:${secret}`,
+    "shop:whsec_c2hvcnQ=",
+    `shop:${secret?.replace("whsec_", "")}`,
+    `shop:${secret}x`,
+    `shop:${secret},shop:${secret}`,
+    `shop:${secret},other:${secret}`,
+    `shop:${secret},shop:${otherSecret},shop:${thirdSecret}`,
   ],
   rateConnect: ["0"],
   rateFrames: ["0/1"],
@@ -230,6 +256,24 @@ test("keys of web push are a pair: one alone, or one of another pair, is refused
   const mixed = problemsOf({ VAPID_PUBLIC_KEY: otherVapid.publicKey, VAPID_PRIVATE_KEY });
   assert.match(mixed[0] ?? "", /^VAPID_PUBLIC_KEY: must be the public key of VAPID_PRIVATE_KEY/);
   assert.doesNotMatch(mixed.join(), new RegExp(VAPID_PRIVATE_KEY));
+});
+
+test("what is wrong with payment secrets is told without a word of them", () => {
+  const texts = [
+    ...(refused.paymentSecrets ?? []),
+    `shop:x${secret}`,
+    `shop=${secret}`,
+    `${secret}:${secret}`,
+  ];
+  for (const text of texts) {
+    const told = problemsOf({ PAYMENT_SECRETS: text }).join();
+    assert.match(told, /^PAYMENT_SECRETS: must /, text);
+    assert.doesNotMatch(told, /YWFh|YmJi|Y2Nj|c2hv|whsec_[A-Za-z0-9+/]/, text);
+  }
+  // The same bytes, written otherwise.
+  const padded = `whsec_${Buffer.alloc(25, 1).toString("base64")}`;
+  const PAYMENT_SECRETS = `shop:${padded},other:${padded.replaceAll("=", "")}`;
+  assert.match(problemsOf({ PAYMENT_SECRETS })[0] ?? "", /must not have a secret twice, and number 2 has/);
 });
 
 test("no outside issuer may be called as the server calls itself in its own tokens", () => {

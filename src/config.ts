@@ -185,6 +185,19 @@ export const options = {
     shown: "",
     doc: "hosts of push services that are called, such as fcm.googleapis.com, *.push.services.mozilla.com, and those in networks of your own; without it all that are in none",
   }),
+  currency: option("Money", "CURRENCY", {
+    parse: parse.currency,
+    default: { code: "USD", scale: 2 },
+    shown: "USD",
+    doc: "currency of all money, as ISO 4217 has it; a server whose ledger holds money in another one does not start",
+  }),
+  paymentSecrets: option("Money", "PAYMENT_SECRETS", {
+    parse: parse.paymentSecrets,
+    default: new Map<string, readonly string[]>(),
+    secret: true,
+    shown: "",
+    doc: "payment providers and their secrets, such as shop:whsec_…, separated by commas; two of one provider while it changes; without any there are only demo top-ups",
+  }),
   rateSource: option("Limits", "RATE_LIMIT_SOURCE", {
     parse: parse.rate,
     default: { perSecond: 20_000, burst: 40_000 },

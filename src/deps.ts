@@ -43,6 +43,10 @@ export type RouteRequest<Body = unknown, Query = unknown, Params = unknown> = {
   /** The body as it arrived, valid JSON; undefined unless the route has an `authenticate` of its own. */
   readonly rawText: string | undefined;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** As it was sent: `1.1`, or `1.0` by what is very old or passes it on. */
+  readonly httpVersion: string;
+  /** What the request line names: a path and a query, or a whole URL. */
+  readonly target: string;
   readonly ip: string;
   readonly requestId: string;
 };
@@ -51,6 +55,7 @@ export type RouteRequest<Body = unknown, Query = unknown, Params = unknown> = {
 export type UnreadRequest = {
   readonly actor: Actor | undefined;
   readonly query: Readonly<Record<string, unknown>>;
+  readonly params: Readonly<Record<string, unknown>>;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 };
 
@@ -59,6 +64,17 @@ export type Proof<Sender = unknown> = {
   readonly sender: Sender;
   /** Throws unless the body, byte for byte and before it is parsed, proves the sender too. */
   readonly verifyBody?: ((body: Buffer) => void) | undefined;
+  /** Told of a request that `verifyBody` found to be the sender's, and that is refused nevertheless. */
+  readonly onRefused?: (refused: RefusedRequest) => void;
+};
+
+/** What is wrong with a request, and what it said. */
+export type RefusedRequest = {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+  /** The body as it arrived, perhaps no JSON; undefined when it is no text. */
+  readonly rawText: string | undefined;
+  readonly requestId: string;
 };
 
 export type RouteResponse = {
@@ -215,4 +231,9 @@ export type Module = {
   readonly methods?: readonly SocketMethod[];
   readonly topics?: readonly TopicKind[];
   readonly plain?: PlainForm;
+  /**
+   * Before any role of this process begins: makes what the module cannot be without. A `StartupError` is why the server does
+   * not start. May be repeated.
+   */
+  readonly prepare?: (signal: AbortSignal | undefined) => Promise<void>;
 };

@@ -8,6 +8,8 @@ import type { Broadcasts } from "./modules/notifications/broadcasts/broadcasts.t
 import type { NotifyPeople } from "./modules/notifications/notify.ts";
 import { createNotifications } from "./modules/notifications/module.ts";
 import { createOperations } from "./modules/operations/module.ts";
+import type { LedgerCare } from "./modules/wallet/ledger-care.ts";
+import { createWallet } from "./modules/wallet/module.ts";
 
 export type Modules = {
   readonly all: readonly Module[];
@@ -18,6 +20,8 @@ export type Modules = {
   /** It tells people things, too. */
   readonly notify: NotifyPeople;
   readonly broadcasts: Broadcasts;
+  /** It looks after the ledger. */
+  readonly ledger: LedgerCare;
 };
 
 /** Every capability of this server. With `app.ts` the only file that names them. */
@@ -25,11 +29,13 @@ export function createModules(deps: Deps): Modules {
   const accounts = createAccounts(deps);
   const inbox = createInbox(deps);
   const notifications = createNotifications(deps);
+  const wallet = createWallet(deps);
   return {
-    all: [accounts, createChat(deps), inbox, notifications, createOperations(deps)],
+    all: [accounts, createChat(deps), inbox, notifications, wallet, createOperations(deps)],
     sources: inbox.sources,
     people: accounts.people,
     notify: notifications.notify,
     broadcasts: notifications.broadcasts,
+    ledger: wallet.ledger,
   };
 }

@@ -55,6 +55,11 @@ export async function startTestApp(
   const config: Config = { ...base, databaseUrl: database };
   const app = await createApp(config, { log: testLog });
   closing.unshift(() => app.close());
+  return clientOf(app);
+}
+
+/** What asks a server that a test has started itself. */
+export function clientOf(app: App): TestApp {
   const url = `http://127.0.0.1:${app.api?.port ?? 0}`;
   return {
     app,

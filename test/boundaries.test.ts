@@ -11,6 +11,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "src/observe": ["protocol", "src/lib"],
   "src/embedded": ["protocol", "src/lib"],
   "src/eventlog": ["protocol", "src/lib"],
+  "src/ledger": ["protocol", "src/lib"],
   "src/access": ["protocol", "src/lib"],
   "src/schema": ["protocol", "src/lib"],
   "src/http": ["protocol", "src/lib", "src/access", "src/schema"],
@@ -22,6 +23,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "src/modules/inbox": ["protocol", "src/lib", "src/eventlog", "src/access"],
   "src/modules/notifications": ["protocol", "src/lib", "src/eventlog", "src/access", "src/schema"],
   "src/modules/operations": ["protocol", "src/lib", "src/eventlog", "src/access"],
+  "src/modules/wallet": ["protocol", "src/lib", "src/eventlog", "src/ledger", "src/access"],
 };
 
 /** Types that any file of `src` may name. */

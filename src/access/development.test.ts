@@ -5,7 +5,7 @@ import path from "node:path";
 import { type TestContext, test } from "node:test";
 import { pino } from "pino";
 import { StartupError } from "../lib/errors.ts";
-import { isLoopback, loadDevelopmentSecret, requireSafeBinding } from "./development.ts";
+import { isLoopback, loadDevelopmentSecret, placeOfHeaders, requireSafeBinding } from "./development.ts";
 
 async function setUp(t: TestContext) {
   const parent = await mkdtemp(path.join(tmpdir(), "tidings-development-"));
@@ -73,4 +73,38 @@ test("a development secret binds the server to this machine, a configured one do
     () => requireSafeBinding({ host: "0.0.0.0", ...unset }),
     (error: unknown) => error instanceof StartupError && /set JWT_SECRET/.test(error.message),
   );
+});
+
+test("whatever proxies, balancers and content networks add says that a request was passed on, and nothing that programs send", () => {
+  const added = [
+    "Forwarded",
+    "Forwarded-For",
+    "Via",
+    "X-Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forward-For",
+    "X-Real-IP",
+    "X-Original-Host",
+    "X-Original-Forwarded-For",
+    "X-Client-IP",
+    "Client-IP",
+    "True-Client-IP",
+    "X-Cluster-Client-IP",
+    "CF-Connecting-IP",
+    "CF-Ray",
+    "CDN-Loop",
+    "Fastly-Client-IP",
+    "Fly-Client-IP",
+    "X-Envoy-External-Address",
+    "X-Amzn-Trace-Id",
+    "X-Azure-ClientIP",
+    "X-Varnish",
+    "Max-Forwards",
+    "Proxy-Connection",
+  ];
+  const own = ["Host", "Connection", "User-Agent", "Authorization", "X-Api-Key", "X-Request-Id", "Origin"];
+  const isForwarded = (name: string) => placeOfHeaders({ [name.toLowerCase()]: "" }).forwarded;
+  assert.deepEqual(added.filter(isForwarded), added);
+  assert.deepEqual(own.filter(isForwarded), []);
 });

@@ -120,28 +120,48 @@ export function isDevelopmentKey(actor: Actor): boolean {
  * elsewhere, whatever address it has here, and one that calls this server by another name than its machine's own came
  * through something that a name leads to.
  */
-export function requireDevelopmentPlace(
-  at: HeaderPlace & {
-    /** What the server listens on. */
-    readonly host: string;
-    /** Whom the request comes from. */
-    readonly address: string;
-  },
-): void {
-  if (!isLoopback(at.host)) {
-    throw new AppError("unauthorized", {
-      detail: "the development key works only while HOST is loopback: create a key of your own",
-    });
-  }
-  if (at.forwarded || !isLoopback(at.address) || !isLoopback(at.calledHost ?? "")) {
-    throw new AppError("unauthorized", {
-      detail: "the development key works only on the server's own machine: create a key of your own",
-    });
-  }
+export function requireDevelopmentPlace(at: DevelopmentPlace): void {
+  const where = developmentPlaceMissing(at);
+  if (where === undefined) return;
+  throw new AppError("unauthorized", {
+    detail: `the development key works only ${where}: create a key of your own`,
+  });
 }
 
-/** Headers that say that a request was passed on. */
-const proxyHeader = /^(?:forwarded|via|x-forwarded-.*|x-real-ip)$/;
+/** What is only for trying things out works only there; undefined: the request comes from there. */
+export function developmentPlaceMissing(at: DevelopmentPlace): string | undefined {
+  if (!isLoopback(at.host)) return "while HOST is loopback";
+  const isHere = !at.forwarded && isLoopback(at.address) && isLoopback(at.calledHost ?? "");
+  return isHere ? undefined : "on the server's own machine";
+}
+
+export type DevelopmentPlace = HeaderPlace & {
+  /** What the server listens on. */
+  readonly host: string;
+  /** Whom the request comes from. */
+  readonly address: string;
+};
+
+/** Headers that say that a request was passed on: those of proxies, of what balances load, and of content networks. */
+const proxyHeader = new RegExp(
+  `^(?:${[
+    "forwarded",
+    "forwarded-for",
+    "via",
+    "x-forward-.*",
+    "x-forwarded",
+    "x-forwarded-.*",
+    "x-real-.*",
+    "x-original-.*",
+    "(?:x-|true-|x-cluster-)?client-ip",
+    "x-(?:proxy|envoy|varnish|amzn|amz-cf|azure|arr|appengine)-.*",
+    "x-varnish",
+    "proxy-connection",
+    "max-forwards",
+    "cdn-loop",
+    "(?:cf|fastly|fly)-.*",
+  ].join("|")})$`,
+);
 
 /** What a request's headers say about where it came from. */
 export type HeaderPlace = {

@@ -78,6 +78,7 @@ test("an unknown option names the nearest one", () => {
   refuses("dead list --jsn", /Did you mean "--json"\?/);
   refuses("serve --database", /Did you mean "--database-url"\?/);
   refuses("serve -p 80", /"serve" has no option -p\. Did you mean "--port"\?/);
+  refuses("serve -r 80", /"serve" has no option -r\.$/);
   refuses("serve --bogus", /"serve" has no option --bogus\.$/);
   refuses("serve --no-color", /set NO_COLOR=1/);
   refuses("dead list -x", /no option -x/);

@@ -82,10 +82,12 @@ function checkOption(verb: Verb, token: Token, known: Readonly<Record<string, Ve
   }
 }
 
-/** What may have been meant by an option that is not there. One letter may be the first of a name. */
+/** What may have been meant by an option that is not there. One letter may be the first of a name, of one word sooner than of several. */
 function optionLike(name: string, known: readonly string[]): string {
   if (/^no-colou?r$/.test(name)) return " For plain lines, set NO_COLOR=1 in the environment.";
-  const [begun, ...others] = known.filter((other) => other.startsWith(name));
+  const all = known.filter((other) => other.startsWith(name));
+  const words = all.filter((other) => !other.includes("-"));
+  const [begun, ...others] = words.length > 0 ? words : all;
   const meant = name.length > 1 ? nearest(name, known) : others.length === 0 ? begun : undefined;
   return meant === undefined ? "" : ` Did you mean "--${meant}"?`;
 }

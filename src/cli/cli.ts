@@ -10,7 +10,7 @@ import { showAll, showNoun, showVerb } from "./help.ts";
 import { loadSettings } from "./settings.ts";
 import { printable } from "./table.ts";
 import { type OutputStream, type Terminal, createTerminal } from "./terminal.ts";
-import { UsageError, type Verb, program } from "./verb.ts";
+import { BadNewsError, UsageError, type Verb, program } from "./verb.ts";
 import { verbs } from "./verbs.ts";
 
 export type CliIo = {
@@ -21,7 +21,7 @@ export type CliIo = {
   readonly directory: string;
 };
 
-/** Runs one command line and resolves with the exit code: 0 done, 1 failed, 2 the command line itself is wrong. */
+/** Runs one command line and resolves with the exit code: 0 done, 1 failed, 2 the command line itself is wrong, 3 done with bad news. */
 export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
   const terminal = createTerminal({ stdout: io.stdout, stderr: io.stderr, env: io.environment });
   if (argv.length === 0) {
@@ -84,7 +84,7 @@ function reportFailure(
   for (const line of lines) terminal.notice(printable(line));
   const debugging = on.logLevel === "debug" || on.logLevel === "trace";
   if (debugging && error instanceof Error && error.stack !== undefined) terminal.notice(error.stack);
-  return 1;
+  return error instanceof BadNewsError ? 3 : 1;
 }
 
 function refusalLines({ message, details }: AppError, verb: Verb | undefined): readonly string[] {

@@ -40,6 +40,11 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
+/** What was asked for is done, and the answer is not a good one: exit code 3, so that scripts can tell it from a failure. */
+export class BadNewsError extends Error {
+  override readonly name = "BadNewsError";
+}
+
 /** How the program is called in texts that a person may copy: in the project's directory, with any Node.js that npm runs on. */
 export const program = "npx tidings";
 

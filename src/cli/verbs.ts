@@ -3,6 +3,7 @@ import { consumerList, consumerReplay } from "./consumer.ts";
 import { deadDrop, deadList, deadRetry, deadShow } from "./dead.ts";
 import { helpVerb } from "./help.ts";
 import { keyCreate, keyList, keyRevoke } from "./key.ts";
+import { ledgerLift, ledgerReconcile } from "./ledger.ts";
 import { listen } from "./listen.ts";
 import { migrate } from "./migrate.ts";
 import { notify } from "./notify.ts";
@@ -37,6 +38,8 @@ export const verbs: readonly Verb[] = [
   deadDrop,
   consumerList,
   consumerReplay,
+  ledgerReconcile,
+  ledgerLift,
   config,
   version,
   helpVerb(() => verbs),

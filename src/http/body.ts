@@ -108,7 +108,10 @@ function tooLarge(bytesMax: number): AppError {
 
 function parseBody(payload: InboundRequest, bytes: Buffer): unknown {
   const { proof } = payload;
-  proof?.verifyBody?.(bytes);
+  if (proof?.verifyBody !== undefined) {
+    proof.verifyBody(bytes);
+    payload.verified = true;
+  }
   // An empty body is left to the route: one without a schema does not want any.
   if (bytes.length === 0) return undefined;
   if (!isUtf8(bytes)) throw new AppError("invalid_encoding");

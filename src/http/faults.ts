@@ -10,7 +10,7 @@ export type Refusal = { readonly code: ErrorCode; readonly details: ErrorDetails
 
 /** What the client is told about anything that was thrown. */
 export function refusalOf(error: unknown): Refusal {
-  if (error instanceof AppError) return error;
+  if (error instanceof AppError) return { code: error.code, details: error.details };
   const known = frameworkRefusals[errorCodeOf(error) ?? ""];
   if (known !== undefined) return known;
   if (isPassingDbError(error)) return { code: "unavailable", details: { retryAfterS: 1, cause: error } };
@@ -99,6 +99,7 @@ export function createErrorHandler(
     }
     const refusal = refusalOf(error);
     report(error, refusal, request);
+    if (raw.verified) raw.proof?.onRefused?.({ ...refusal, rawText: raw.rawText, requestId: request.id });
     for (const name of Object.keys(reply.getHeaders())) if (!keptHeaders.has(name)) reply.removeHeader(name);
     // Fastify closes the connection after every body that it did not like. Node reads the rest of the body and keeps
     // it, so that the client, which may still be sending, gets to read the answer.

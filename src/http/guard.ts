@@ -130,11 +130,12 @@ function createRefuse(log: Logger, route: string) {
 /** Lets the route look at the head of the request, and keeps what it found. */
 function identify(request: HttpRequest, authenticate: GuardRule["authenticate"]): Promise<void> | void {
   if (authenticate === undefined) return;
-  const { raw, query } = request;
+  const { raw, query, params } = request;
   const proof = authenticate({
     actor: raw.actor,
     headers: raw.headers,
     query: query as UnreadRequest["query"],
+    params: params as UnreadRequest["params"],
   });
   if (!(proof instanceof Promise)) raw.proof = proof;
   else {

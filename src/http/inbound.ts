@@ -39,6 +39,8 @@ export class InboundRequest extends IncomingMessage implements Burden {
   bodyBytes = 0;
   proved = false;
   shareKey: string | undefined = undefined;
+  /** Whether the route's own authentication has seen the body, and found it to be the sender's. */
+  verified = false;
   /** Kept for routes that authenticate the body. */
   rawText: string | undefined = undefined;
   /** Invites the body of a client that waits for that (`Expect: 100-continue`); undefined once it was, or for others. */

@@ -94,6 +94,8 @@ function createHandler(handle: Route["handler"]) {
       sender: raw.proof?.sender,
       rawText: raw.rawText,
       headers: raw.headers,
+      httpVersion: raw.httpVersion,
+      target: raw.url ?? "",
       ip: raw.address,
       requestId: request.id,
     });

@@ -66,6 +66,8 @@ test("a handler sees the request's parts, its id and the client's address", asyn
     sender: undefined,
     rawText: undefined,
     headers: "1",
+    httpVersion: "1.1",
+    target: "/thing/5?a=b",
     ip: "127.0.0.1",
     requestId: "r-1",
   });

@@ -17,6 +17,8 @@ export type Row = {
   readonly body?: (cast: Cast, stage: Stage) => unknown;
   /** What it answers with has no end. */
   readonly streams?: true;
+  /** Its sender proves itself by a signature alone: no credential opens it. */
+  readonly signed?: true;
 };
 
 /** To everybody, whatever they show. */
@@ -168,6 +170,32 @@ export const matrix: Readonly<Record<string, Row>> = {
     () => createBrowser(`https://push.example.org/${uuidv7()}`).subscription,
   ),
   "DELETE /api/v1/push/subscriptions/:id": people([401, 204, 204, 204, 204, 204, 204, 204, 403, 403]),
+
+  "GET /api/v1/wallet": people([401, 200, 200, 200, 200, 200, 200, 200, 403, 403]),
+  // This server has an operator's JWT_SECRET: the journeys have one that has not.
+  "POST /api/v1/wallet/demo": people([401, 403, 403, 403, 403, 403, 403, 403, 403, 403], () => ({
+    amount: "1",
+  })),
+  "POST /api/v1/payments/:provider": {
+    // There is no provider on this server: the journeys have one.
+    ...scoped("self", 404),
+    by: [404, 404, 404, 404, 404, 404, 404, 404, 404, 404],
+    path: () => "/api/v1/payments/shop",
+    body: () => ({ event_id: "evt_1", login: "nobody", amount: "1", currency: "USD" }),
+    signed: true,
+  },
+  "GET /api/v1/payments": scoped("money:manage", 200),
+  "POST /api/v1/payments/:id/assign": scoped("money:manage", 404, {
+    path: () => `/api/v1/payments/${uuidv7()}/assign`,
+    body: (_cast, { target }) => ({ user_id: target }),
+  }),
+  // Nobody here has earned anything.
+  "POST /api/v1/payouts": scoped("money:manage", 409, {
+    body: (_cast, { target }) => ({ payout_id: uuidv7(), user_id: target, amount: "1" }),
+  }),
+  "POST /api/v1/ledger/reconcile": scoped("money:manage", 200),
+  "GET /api/v1/ledger/halt": scoped("money:manage", 200),
+  "DELETE /api/v1/ledger/halt": scoped("money:manage", 200),
 
   "POST /api/v1/webhook": scoped("self", 202, {
     path: () => "/api/v1/webhook?source=matrix",

@@ -3,7 +3,7 @@ import { actorName, hasScope } from "../../access/actor.ts";
 import { sourceNamePattern, sourceNameRule } from "../../../protocol/inbox.ts";
 import type { Deps, Proof, UnreadRequest } from "../../deps.ts";
 import { AppError } from "../../lib/errors.ts";
-import { requireSignature } from "./signature.ts";
+import { requireSignature } from "../../access/signature.ts";
 import type { SigningSource } from "./source-cache.ts";
 import type { Sources } from "./sources.ts";
 

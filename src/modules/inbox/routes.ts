@@ -16,7 +16,7 @@ import { createAccept, payloadBytesMax } from "./accept.ts";
 import { type Sender, authenticateSender } from "./authenticate.ts";
 import { findContact, listDialogs, listMessages } from "./queries.ts";
 import { sourceRoutes } from "./routes-sources.ts";
-import { signatureHeaders } from "./signature.ts";
+import { signatureHeaders } from "../../access/signature.ts";
 import type { Sources } from "./sources.ts";
 
 type RouteDeps = Pick<Deps, "config" | "clock" | "db" | "eventlog" | "log"> & { readonly sources: Sources };

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { type SourceScheme, sourceNamePattern, sourceNameRule } from "../../../protocol/inbox.ts";
+import { isStandardSecret, standardSecretRule } from "../../access/standard-secret.ts";
 import { AppError } from "../../lib/errors.ts";
 
 const telegramToken = /^[A-Za-z0-9_-]{16,256}$/;
@@ -16,7 +17,7 @@ export function checkNewSource(name: string, scheme: SourceScheme, secret: strin
   if (secret === undefined) return;
   if (scheme === "api_key") refuse("/secret", "is made by the server for this scheme: leave it out");
   if (scheme === "standard" && !isStandardSecret(secret)) {
-    refuse("/secret", "must be whsec_ followed by 24 to 64 bytes in base64");
+    refuse("/secret", `must be ${standardSecretRule}`);
   }
   if (scheme === "telegram" && !telegramToken.test(secret)) {
     refuse("/secret", "must be 16 to 256 letters, digits, dashes or underscores");
@@ -27,16 +28,6 @@ export function checkNewSource(name: string, scheme: SourceScheme, secret: strin
     refuse("/secret", "must not contain control characters or lone surrogates");
   }
   if (secret.trim() !== secret) refuse("/secret", "must not begin or end with white space");
-}
-
-/** Whether every library reads the same bytes out of it: what is not base64 to the last character, each reads its own way. */
-function isStandardSecret(secret: string): boolean {
-  if (!secret.startsWith("whsec_")) return false;
-  const text = secret.slice("whsec_".length);
-  const bytes = Buffer.from(text, "base64");
-  const canonical = bytes.toString("base64");
-  const right = text === canonical || text === canonical.replaceAll("=", "");
-  return right && bytes.length >= 24 && bytes.length <= 64;
 }
 
 export function newSecret(scheme: Exclude<SourceScheme, "api_key">): string {

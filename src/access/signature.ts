@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from "node:crypto";
-import type { SourceScheme } from "../../../protocol/inbox.ts";
-import { AppError } from "../../lib/errors.ts";
-import { Lru } from "../../lib/lru.ts";
+import type { SourceScheme } from "../../protocol/inbox.ts";
+import { AppError } from "../lib/errors.ts";
+import { Lru } from "../lib/lru.ts";
 import { type HmacKey, hmacKey, hmacSha256 } from "./hmac.ts";
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
@@ -99,7 +99,7 @@ function requireToken(headers: Headers, rules: SignatureRules): void {
 function header(headers: Headers, name: string): string {
   const value = headers[name];
   if (typeof value !== "string" || value === "") {
-    throw new AppError("signature_missing", { detail: `this source signs its webhooks: ${name} is missing` });
+    throw new AppError("signature_missing", { detail: `these webhooks are signed: ${name} is missing` });
   }
   return value;
 }

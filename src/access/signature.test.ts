@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { AppError } from "../../lib/errors.ts";
+import { AppError } from "../lib/errors.ts";
 import { type SignatureRules, requireSignature } from "./signature.ts";
 
 const nowS = 1_614_265_330;
